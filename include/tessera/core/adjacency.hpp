@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "tessera/core/csr_view.hpp"
+#include "tessera/core/ids.hpp"
+
+namespace tessera {
+
+/// How the entries of an adjacency become aggregation coefficients. Degrees are counted inside the matrix at
+/// hand.
+enum class Normalization {
+  none,       ///< every entry weighs 1 (GraphSAGE divides by the number of entries itself)
+  symmetric,  ///< 1 / sqrt(d_i d_j), Kipf & Welling 2017
+  row         ///< 1 / d_i, Chiang et al. 2019, eq. (10)
+};
+
+/// What a layer wants the adjacency to be before it aggregates; samplers and evaluation prepare it.
+struct AggregationSpec {
+  Normalization normalization = Normalization::symmetric;
+  bool self_loops =
+      true;  ///< insert a diagonal entry of weight 1 where there is none, before degrees are taken
+  float diag_lambda =
+      0.0f;  ///< adds lambda * diagonal after normalising (Cluster-GCN eq. 11); needs self_loops
+
+  friend constexpr bool operator==(const AggregationSpec&, const AggregationSpec&) = default;
+};
+
+/// A prepared adjacency as layers see it: the matrix, and its transpose for backward.
+///
+/// Shapes   forward [N_dst, N_src], transpose [N_src, N_dst]; X_dst is the first N_dst rows of X_src
+/// `transpose_edge[e]` is the position in `forward` of entry e of `transpose`; it may be empty where no layer
+/// needs it.
+struct Adjacency {
+  CsrView<> forward;
+  CsrView<> transpose;
+  std::span<const EdgeId> transpose_edge;
+
+  std::size_t num_dst() const noexcept { return forward.num_rows; }
+  std::size_t num_src() const noexcept { return forward.num_cols; }
+};
+
+/// The adjacencies of one pass, layer 0 first. A stack of one serves every layer (full graph, subgraph
+/// samplers).
+class AdjacencyStack {
+ public:
+  AdjacencyStack() = default;
+  explicit AdjacencyStack(std::span<const Adjacency> levels) noexcept : levels_(levels) {}
+
+  const Adjacency& operator[](std::size_t layer) const noexcept {
+    TESSERA_ASSERT(light, !levels_.empty() && (levels_.size() == 1 || layer < levels_.size()));
+    return levels_.size() == 1 ? levels_[0] : levels_[layer];
+  }
+  std::size_t size() const noexcept { return levels_.size(); }
+
+ private:
+  std::span<const Adjacency> levels_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "tessera/core/adjacency.hpp"
+#include "tessera/core/csr_view.hpp"
+#include "tessera/core/ids.hpp"
+#include "tessera/sampling/mini_batch.hpp"
+
+namespace tessera {
+
+/// What is sampled from: the graph training may see, and the nodes whose outputs are wanted.
+struct SampleSource {
+  CsrView<> graph;                  ///< in-neighbours per row, ascending, no duplicates
+  bool symmetric = false;           ///< the graph equals its transpose
+  std::span<const NodeId> targets;  ///< ascending; the labelled training nodes in training
+};
+
+/// Names one batch of one run; with the source and the sampler's options it determines every bit of it.
+struct BatchKey {
+  std::uint64_t seed = 0;
+  std::uint64_t epoch = 0;
+  std::uint64_t batch = 0;
+};
+
+/// Cuts a graph into mini-batches.
+///
+/// Semantics no compiler can check: `sample` is a pure function of (source, spec, key) and the sampler's
+/// options, for any number of threads; every node id in the batch is unique; every entry exists in the source
+/// graph or is a self loop that `spec` asked for; aggregation weights are those of `spec`, taken inside the
+/// batch; `batch` is reused, so a sampler overwrites every field. `Workspace` holds scratch of one caller:
+/// concurrent calls need one each.
+template <class S>
+concept Sampler = requires(const S& sampler, const SampleSource& source, const AggregationSpec& spec,
+                           BatchKey key, typename S::Workspace& workspace, MiniBatch& batch) {
+  { sampler.num_batches(source) } -> std::convertible_to<std::size_t>;
+  { sampler.sample(source, spec, key, workspace, batch) } -> std::same_as<void>;
+};
+
+}  // namespace tessera

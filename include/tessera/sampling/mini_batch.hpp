@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "tessera/core/adjacency.hpp"
+#include "tessera/core/array.hpp"
+
+namespace tessera {
+
+/// One bipartite level of a batch: who aggregates from whom, ready for a layer and for its backward.
+///
+/// Shapes   row_ptr [N_dst + 1], col [E], weight [E] or empty, edge_id [E]; destinations are the first N_dst
+/// sources A symmetric block is its own transpose and leaves the `transpose_*` arrays empty.
+struct Block {
+  std::size_t num_dst = 0;
+  std::size_t num_src = 0;
+  Array<EdgeId> row_ptr;
+  Array<NodeId> col;
+  Array<float> weight;
+  Array<EdgeId> edge_id;  ///< position of each entry in the parent graph; kNoEdge for inserted self loops
+  bool symmetric = false;
+  Array<EdgeId> transpose_row_ptr;
+  Array<NodeId> transpose_col;
+  Array<float> transpose_weight;
+  Array<EdgeId> transpose_edge;
+
+  Adjacency adjacency() const noexcept {
+    const CsrView<> forward{num_dst, num_src, row_ptr, col, weight};
+    if (symmetric) return {forward, forward, {}};
+    return {forward, {num_src, num_dst, transpose_row_ptr, transpose_col, transpose_weight}, transpose_edge};
+  }
+};
+
+/// The one currency between samplers and models. Its arrays keep their blocks from batch to batch.
+///
+/// Shapes   node_id [n]: the global id of each local row of layer 0's input; the first num_targets rows are
+/// the output
+///          nodes in the order asked for (whole-subgraph samplers: every node, ascending, num_targets = n)
+///          loss_weight [num_targets], or empty where every labelled target counts 1
+struct MiniBatch {
+  std::vector<Block> blocks;  ///< blocks[l] serves layer l; a single block serves every layer
+  Array<NodeId> node_id;
+  std::size_t num_targets = 0;
+  Array<float> loss_weight;
+  std::size_t halo_begin =
+      0;  ///< rows [halo_begin, n) take their deeper values from a history; n without one
+
+  std::size_t num_nodes() const noexcept { return node_id.size(); }
+};
+
+}  // namespace tessera
