@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <unistd.h>
+
+#include <cstdint>
+#include <string>
+
+namespace tessera::io {
+
+/// Whether a reader adds the reverse of every edge.
+enum class Symmetrise {
+  automatic,  ///< on for every layout whose published files hold undirected graphs, one or both directions
+  on,
+  off  ///< keep the direction of the file
+};
+
+/// What becomes of an edge the file lists more than once.
+enum class Duplicates {
+  merge,  ///< one edge of weight 1
+  count   ///< one edge whose weight is the number of times it was listed
+};
+
+/// What becomes of an edge from a node to itself.
+enum class SelfLoops {
+  drop,  ///< the model adds its own
+  keep
+};
+
+/// What a NaN or infinite feature does.
+enum class NanPolicy {
+  error,  ///< FEA-01, with the first place and the number of bad values
+  zero    ///< becomes 0, with a warning
+};
+
+/// Whether features are brought to mean 0 and variance 1, column by column.
+enum class Standardise {
+  none,
+  train  ///< mean and variance of the fitting rows (for most layouts the training nodes), applied to all rows
+};
+
+/// What the endpoints of node-link JSON are.
+enum class LinkEndpoints {
+  automatic,  ///< decided from the ids; refused where both readings are possible
+  position,   ///< positions in the "nodes" array (networkx before 2.0)
+  id          ///< node ids
+};
+
+/// Which nodes of a GraphSAGE folder train; the published loaders disagree.
+enum class NodeSet {
+  listed,      ///< nodes in the graph file that are not held out ("paper" and "full", by the file given)
+  cluster_gcn  ///< every row that is not held out, also rows the graph file does not mention
+};
+
+/// Whether targets are any subset of the classes (one indicator each) or exactly one class.
+enum class MultiLabel {
+  automatic,  ///< as the file has it
+  on,         ///< single classes become indicators
+  off         ///< indicators are refused
+};
+
+/// How a folder is read. Every default is what published results on these files use.
+///
+/// Units    max_bytes counts bytes
+struct ReadOptions {
+  std::string
+      format;  ///< forces a layout: graphsaint, graphsage, planetoid, shchur, heterophilous; empty: look
+  std::string split;  ///< name of a stored split: the role file ("20-30-rest-s0") or the mask number ("3");
+                      ///< empty: the first
+  Symmetrise symmetrise = Symmetrise::automatic;
+  Duplicates duplicates = Duplicates::merge;
+  SelfLoops self_loops = SelfLoops::drop;
+  NanPolicy nan = NanPolicy::error;
+  Standardise standardise = Standardise::none;
+  bool row_normalize = false;  ///< divide every feature row by the sum of its absolute values
+  MultiLabel multilabel = MultiLabel::automatic;
+  LinkEndpoints link_endpoints = LinkEndpoints::automatic;
+  NodeSet node_set = NodeSet::listed;
+  std::uint64_t max_bytes = 0;  ///< most memory one file may make us allocate; 0: 80 % of physical memory
+};
+
+/// The allocation limit `options` stands for.
+///
+/// Units    bytes
+inline std::uint64_t byte_limit(const ReadOptions& options) {
+  if (options.max_bytes != 0) return options.max_bytes;
+  const long pages = sysconf(_SC_PHYS_PAGES);
+  const long page_size = sysconf(_SC_PAGE_SIZE);
+  if (pages <= 0 || page_size <= 0) return std::uint64_t{8} << 30;
+  return static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_size) / 5 * 4;
+}
+
+}  // namespace tessera::io
