@@ -16,6 +16,7 @@ namespace tessera {
 /// the block.
 ///
 /// Use it for the buffers of one run, which change size from batch to batch but must not allocate each time.
+/// A contiguous range, so it converts to std::span by itself.
 /// Units    sizes count elements; data() is 64-byte aligned
 /// Threads  as a standard container
 template <class T>
@@ -89,8 +90,6 @@ class Array {
 
   std::span<T> span() noexcept { return {data(), size_}; }
   std::span<const T> span() const noexcept { return {data(), size_}; }
-  operator std::span<T>() noexcept { return span(); }
-  operator std::span<const T>() const noexcept { return span(); }
 
  private:
   void grow(std::size_t capacity) {
