@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "tessera/core/scalar.hpp"
+#include "tessera/kernels/dropout.hpp"
+#include "tessera/kernels/epilogue.hpp"
+
+namespace tessera::detail {
+
+/// Finishes row `row_index` of a result in place: bias, activation, dropout, in that order.
+///
+/// Always inlined, so that a kernel compiled for wider vectors gets wider code. The caller has checked that
+/// the bias is empty or as long as the row and that the probability lies in [0, 1]; `row` must be the whole
+/// row.
+template <Real T>
+[[gnu::always_inline]] inline void apply_epilogue_row(std::span<T> row, std::size_t row_index,
+                                                      const Epilogue<T>& epilogue) noexcept {
+  T* const y = row.data();
+  const std::size_t cols = row.size();
+  const T* const bias = epilogue.bias.data();
+  const bool relu = epilogue.activation == Activation::relu;
+  if (!epilogue.bias.empty() && relu) {
+    for (std::size_t j = 0; j < cols; ++j) {
+      const T z = y[j] + bias[j];
+      y[j] = z < T{0} ? T{0} : z;  // keeps NaN
+    }
+  } else if (!epilogue.bias.empty()) {
+    for (std::size_t j = 0; j < cols; ++j) y[j] += bias[j];
+  } else if (relu) {
+    for (std::size_t j = 0; j < cols; ++j) y[j] = y[j] < T{0} ? T{0} : y[j];
+  }
+  dropout_row(y, cols, row_index, epilogue.dropout);
+}
+
+/// Whether there is anything to do at all.
+template <Real T>
+bool is_identity(const Epilogue<T>& epilogue) noexcept {
+  return epilogue.bias.empty() && epilogue.activation == Activation::none &&
+         dropout_threshold(epilogue.dropout) == 0;
+}
+
+}  // namespace tessera::detail

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "tessera/core/error.hpp"
+#include "tessera/core/matrix_view.hpp"
+#include "tessera/core/parallel.hpp"
+#include "tessera/core/rng.hpp"
+#include "tessera/core/scalar.hpp"
+#include "tessera/kernels/epilogue.hpp"
+
+// The draw behind dropout. Element (i, j) owns 16 random bits h, its number is (h + 1/2) / 65536, and it is
+// kept iff that number is at least p; so p acts rounded to a multiple of 2^-16. With
+//
+//     r = j mod 128,  group = 16 (j / 128) + r mod 16,  piece = r / 16
+//     words = philox4x32({low half of i, call, group, high half of i}, key)
+//
+// h is the low (piece even) or high (piece odd) half of words[piece / 2]. Neighbouring columns sit in
+// neighbouring groups, so sixteen SIMD lanes draw sixteen groups and every word is a run of columns as it
+// stands: nothing is shuffled.
+
+namespace tessera {
+
+/// Rejects a probability outside [0, 1].
+///
+/// Errors   ConfigError naming `operation`
+inline void check_dropout(const DropoutMask& mask, std::string_view operation) {
+  if (!(mask.probability >= 0.0f && mask.probability <= 1.0f)) {
+    throw ConfigError(
+        message(operation, ": dropout probability is ", mask.probability, ", want a number in [0, 1]"));
+  }
+}
+
+/// What kept elements are multiplied by: 1 / (1 - p), 0 for p = 1.
+template <Real T>
+constexpr T dropout_scale(const DropoutMask& mask) noexcept {
+  return mask.probability < 1.0f ? T{1} / (T{1} - static_cast<T>(mask.probability)) : T{0};
+}
+
+namespace detail {
+
+inline constexpr std::size_t kDropoutLanes = 16;
+inline constexpr std::size_t kDropoutBlock = 8 * kDropoutLanes;  // columns that one group per lane serves
+
+/// Elements are kept iff their 16 bits are at least this: ceil(65536 p - 1/2), in [0, 65536].
+constexpr std::uint32_t dropout_threshold(const DropoutMask& mask) noexcept {
+  const double bound = 65536.0 * static_cast<double>(mask.probability) - 0.5;
+  if (!(bound > 0)) return 0;
+  const auto whole = static_cast<std::uint32_t>(bound);
+  return static_cast<double>(whole) < bound ? whole + 1 : whole;
+}
+
+struct DropoutWords {
+  alignas(64) std::uint32_t word[4][kDropoutLanes];
+};
+
+/// philox4x32 for the sixteen groups of one block of 128 columns.
+[[gnu::always_inline]] inline void dropout_words(const DropoutMask& mask, std::size_t i, std::size_t block,
+                                                 DropoutWords& out) noexcept {
+  auto& [c0, c1, c2, c3] = out.word;
+  for (std::size_t lane = 0; lane < kDropoutLanes; ++lane) {
+    c0[lane] = static_cast<std::uint32_t>(i);
+    c1[lane] = mask.call;
+    c2[lane] = static_cast<std::uint32_t>(block * kDropoutLanes + lane);
+    c3[lane] = static_cast<std::uint32_t>(std::uint64_t{i} >> 32);
+  }
+  RngKey key = mask.key;
+  for (int round = 0; round < 10; ++round) {
+    for (std::size_t lane = 0; lane < kDropoutLanes; ++lane) {
+      const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * c0[lane];
+      const std::uint64_t p1 = std::uint64_t{0xCD9E8D57u} * c2[lane];
+      c0[lane] = static_cast<std::uint32_t>(p1 >> 32) ^ c1[lane] ^ key.lo;
+      c1[lane] = static_cast<std::uint32_t>(p1);
+      c2[lane] = static_cast<std::uint32_t>(p0 >> 32) ^ c3[lane] ^ key.hi;
+      c3[lane] = static_cast<std::uint32_t>(p0);
+    }
+    key.lo += 0x9E3779B9u;
+    key.hi += 0xBB67AE85u;
+  }
+}
+
+/// row[j] = kept ? row[j] * scale : 0. Meant to be inlined into functions compiled for wider vectors.
+template <class T>
+[[gnu::always_inline]] inline void dropout_row(T* row, std::size_t cols, std::size_t i,
+                                               const DropoutMask& mask) noexcept {
+  const std::uint32_t threshold = dropout_threshold(mask);
+  if (threshold == 0) return;
+  const T scale = dropout_scale<T>(mask);
+  DropoutWords words;
+  for (std::size_t begin = 0; begin < cols; begin += kDropoutBlock) {
+    dropout_words(mask, i, begin / kDropoutBlock, words);
+    const std::size_t count = std::min(kDropoutBlock, cols - begin);
+    T* const x = row + begin;
+    for (std::size_t piece = 0; piece * kDropoutLanes < count; ++piece) {
+      const std::uint32_t* const word = words.word[piece / 2];
+      const unsigned shift = piece % 2 == 0 ? 0 : 16;
+      T* const y = x + piece * kDropoutLanes;
+      const auto apply = [&](std::size_t lane) {
+        const std::uint32_t bits = (word[lane] >> shift) & 0xffffu;
+        y[lane] = bits >= threshold ? y[lane] * scale : T{0};
+      };
+      if (count - piece * kDropoutLanes >= kDropoutLanes) {
+        for (std::size_t lane = 0; lane < kDropoutLanes; ++lane) apply(lane);
+      } else {
+        for (std::size_t lane = 0; lane < count - piece * kDropoutLanes; ++lane) apply(lane);
+      }
+    }
+  }
+}
+
+}  // namespace detail
+
+/// Whether dropout keeps element (i, j): the definition at the top of this file, one element at a time.
+///
+/// Cost     one Philox block; kernels draw 128 columns from sixteen blocks instead
+constexpr bool dropout_keeps(const DropoutMask& mask, std::size_t i, std::size_t j) noexcept {
+  const std::size_t r = j % detail::kDropoutBlock;
+  const std::size_t group = detail::kDropoutLanes * (j / detail::kDropoutBlock) + r % detail::kDropoutLanes;
+  const std::size_t piece = r / detail::kDropoutLanes;
+  const auto words = philox4x32({static_cast<std::uint32_t>(i), mask.call, static_cast<std::uint32_t>(group),
+                                 static_cast<std::uint32_t>(std::uint64_t{i} >> 32)},
+                                mask.key);
+  const std::uint32_t bits = (words[piece / 2] >> (piece % 2 == 0 ? 0 : 16)) & 0xffffu;
+  return bits >= detail::dropout_threshold(mask);
+}
+
+}  // namespace tessera
