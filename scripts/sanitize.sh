@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Runs the unit tests under the address and undefined-behaviour sanitizers, then under the thread sanitizer.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/install_dependencies.sh
+for preset in ${*:-asan-ubsan tsan}; do
+  cmake --preset "$preset" -DTESSERA_BUILD_EXAMPLES=OFF
+  cmake --build "build/$preset"
+  # oneTBB is not built with the thread sanitizer; the file lists the reports that come from inside it alone.
+  TSAN_OPTIONS="suppressions=$PWD/tests/support/tsan.supp" ctest --preset "$preset" --parallel "$(nproc)"
+done
