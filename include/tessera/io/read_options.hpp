@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <unistd.h>
-
 #include <cstdint>
 #include <string>
+
+#include "tessera/graph/builders.hpp"
+#include "tessera/io/limits.hpp"
 
 namespace tessera::io {
 
@@ -13,18 +14,6 @@ enum class Symmetrise {
   automatic,  ///< on for every layout whose published files hold undirected graphs, one or both directions
   on,
   off  ///< keep the direction of the file
-};
-
-/// What becomes of an edge the file lists more than once.
-enum class Duplicates {
-  merge,  ///< one edge of weight 1
-  count   ///< one edge whose weight is the number of times it was listed
-};
-
-/// What becomes of an edge from a node to itself.
-enum class SelfLoops {
-  drop,  ///< the model adds its own
-  keep
 };
 
 /// What a NaN or infinite feature does.
@@ -68,7 +57,7 @@ struct ReadOptions {
   std::string split;  ///< name of a stored split: the role file ("20-30-rest-s0") or the mask number ("3");
                       ///< empty: the first
   Symmetrise symmetrise = Symmetrise::automatic;
-  Duplicates duplicates = Duplicates::merge;
+  Duplicates duplicates = Duplicates::merge;  ///< keep makes a multigraph, which few algorithms expect
   SelfLoops self_loops = SelfLoops::drop;
   NanPolicy nan = NanPolicy::error;
   Standardise standardise = Standardise::none;
@@ -82,12 +71,8 @@ struct ReadOptions {
 /// The allocation limit `options` stands for.
 ///
 /// Units    bytes
-inline std::uint64_t byte_limit(const ReadOptions& options) {
-  if (options.max_bytes != 0) return options.max_bytes;
-  const long pages = sysconf(_SC_PHYS_PAGES);
-  const long page_size = sysconf(_SC_PAGE_SIZE);
-  if (pages <= 0 || page_size <= 0) return std::uint64_t{8} << 30;
-  return static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_size) / 5 * 4;
+inline std::uint64_t byte_limit(const ReadOptions& options) noexcept {
+  return options.max_bytes != 0 ? options.max_bytes : default_max_bytes();
 }
 
 }  // namespace tessera::io
