@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#include "tessera/core/assert.hpp"
+#include "tessera/core/tensor.hpp"
+#include "tessera/nn/autograd/var.hpp"
+
+namespace tessera {
+
+/// Runs operators without recording them: inference. The interface is the forward half of `Tape`.
+///
+/// Values live until `forget`, `take` or `rewind`; nothing else is stored.
+/// Threads  one per thread; operators are parallel inside
+template <Real T>
+class NoTape {
+ public:
+  using Scalar = T;
+  static constexpr bool kRecords = false;
+
+  NoTape() = default;
+  NoTape(const NoTape&) = delete;
+  NoTape& operator=(const NoTape&) = delete;
+
+  /// A matrix that is borrowed until `rewind`.
+  Var input(MatrixView<const T> value) { return append({value, {}, false}); }
+  Var parameter(ParameterView<T> parameter) { return input(parameter.value); }
+
+  /// Keeps the value and lets the operator go.
+  template <class Op>
+  Var record(Tensor<T> value, Op&&) {
+    const MatrixView<const T> view = value.view();
+    return append({view, std::move(value), false});
+  }
+  template <class Op>
+  Var record_view(Var base, MatrixView<const T> value, Op&&) {
+    nodes_[base.id].viewed = true;
+    return input(value);
+  }
+
+  MatrixView<const T> value(Var v) const {
+    TESSERA_ASSERT(light, v.id < nodes_.size());
+    return nodes_[v.id].value;
+  }
+  bool needs_grad(Var) const noexcept { return false; }
+
+  /// The caller's promise that nobody reads `v` again; its memory goes back to the pool.
+  void forget(Var v) {
+    Node& n = nodes_[v.id];
+    if (n.viewed || n.owned.empty()) return;
+    n.owned = Tensor<T>();
+    n.value = MatrixView<const T>(nullptr, n.value.rows(), n.value.cols(), n.value.stride());
+  }
+  /// The value of `v` as the caller's own tensor: moved where `forget` would free it, copied elsewhere.
+  Tensor<T> take(Var v) {
+    Node& n = nodes_[v.id];
+    if (n.viewed || n.owned.empty()) return Tensor<T>::copy_of(n.value);
+    n.value = MatrixView<const T>(nullptr, n.value.rows(), n.value.cols(), n.value.stride());
+    return std::move(n.owned);
+  }
+
+  void rewind() noexcept { nodes_.clear(); }
+  std::size_t size() const noexcept { return nodes_.size(); }
+
+ private:
+  struct Node {
+    MatrixView<const T> value;
+    Tensor<T> owned;
+    bool viewed = false;
+  };
+
+  Var append(Node&& n) {
+    const Var v{static_cast<std::uint32_t>(nodes_.size())};
+    nodes_.push_back(std::move(n));
+    return v;
+  }
+
+  std::vector<Node> nodes_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <new>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "tessera/core/error.hpp"
+#include "tessera/core/parallel.hpp"
+#include "tessera/core/tensor.hpp"
+#include "tessera/nn/autograd/op_arena.hpp"
+#include "tessera/nn/autograd/var.hpp"
+
+namespace tessera {
+
+template <Real T>
+class Tape;
+
+/// What `Tape::record` stores: the backward half of an operator, a small object that can be moved.
+///
+/// - `op.inputs()`   a range of the Vars the output depends on; absent ones (`Var{}`) are allowed
+/// - `op.reads()`    those of them whose values `vjp` or `jvp` look at; only these stay alive for backward
+/// - `Op::kReadsOutput`, `Op::kName`
+/// - `op.vjp(tape, self)`  reads tape.grad(self), which it may overwrite, and adds to the gradient of each
+///   input that needs one
+/// - `op.jvp(tape, self)`  optional: reads tape.tangent(input) (empty means zero) and fills
+///   tape.make_tangent(self)
+template <class Op, class T>
+concept TapeOperator = std::move_constructible<Op> && requires(const Op& op, Tape<T>& tape, Var self) {
+  { *std::begin(op.inputs()) } -> std::convertible_to<Var>;
+  std::begin(op.reads());
+  { Op::kReadsOutput } -> std::convertible_to<bool>;
+  { Op::kName } -> std::convertible_to<std::string_view>;
+  op.vjp(tape, self);
+};
+
+/// Where an operator puts the gradient of an input: `add` tells whether something is there already.
+template <Real T>
+struct GradSlot {
+  MatrixView<T> grad;
+  bool add = false;
+};
+
+/// Records matrix operators as they run, then walks them backwards (or forwards, for tangents).
+///
+/// The tape of one batch: `rewind` drops the operators and keeps the memory, so that a step of known sizes
+/// allocates nothing. A node whose inputs need no gradient is not recorded: data in the first layer costs no
+/// backward.
+/// Threads  one tape per thread; operators are parallel inside
+template <Real T>
+class Tape {
+ public:
+  using Scalar = T;
+  static constexpr bool kRecords = true;
+
+  Tape() = default;
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+  ~Tape() { rewind(); }
+
+  /// A constant that is borrowed until `rewind`.
+  Var input(MatrixView<const T> value) { return append(value); }
+
+  /// A leaf whose gradient is added to `parameter.grad`, where the caller has put zeros or an earlier sum.
+  ///
+  /// Errors   ShapeError if value and gradient differ in shape
+  Var parameter(ParameterView<T> parameter) {
+    if (parameter.value.rows() != parameter.grad.rows() || parameter.value.cols() != parameter.grad.cols()) {
+      throw ShapeError(message("Tape::parameter: grad is [", parameter.grad.rows(), ", ",
+                               parameter.grad.cols(), "], want [", parameter.value.rows(), ", ",
+                               parameter.value.cols(), "]"));
+    }
+    const Var v = append(parameter.value);
+    Node& n = node(v);
+    n.grad = parameter.grad;
+    n.needs_grad = true;
+    n.has_grad = true;
+    return v;
+  }
+
+  /// Appends an operator's result; `op` is kept only if an input needs a gradient.
+  template <class Op>
+  Var record(Tensor<T> value, Op op) {
+    const Var self = append(value.view());
+    nodes_[self.id].owned_value = std::move(value);
+    attach(self, std::move(op));
+    return self;
+  }
+
+  /// Appends a result that is a part of the value of `base`, without a copy.
+  template <class Op>
+  Var record_view(Var base, MatrixView<const T> value, Op op) {
+    node(base).kept = true;
+    const Var self = append(value);
+    attach(self, std::move(op));
+    return self;
+  }
+
+  MatrixView<const T> value(Var v) const { return node(v).value; }
+  bool needs_grad(Var v) const { return v && node(v).needs_grad; }
+
+  /// The caller's promise that no later operator reads the value of `v`; its memory goes back to the pool
+  /// unless backward reads it.
+  void forget(Var v) {
+    Node& n = node(v);
+    if (n.kept || n.owned_value.empty()) return;
+    n.owned_value = Tensor<T>();
+    n.value = MatrixView<const T>(nullptr, n.value.rows(), n.value.cols(), n.value.stride());
+  }
+
+  /// The value of `v` as the caller's own tensor: moved where `forget` would free it, copied elsewhere.
+  Tensor<T> take(Var v) {
+    Node& n = node(v);
+    if (n.kept || n.owned_value.empty()) return Tensor<T>::copy_of(n.value);
+    n.value = MatrixView<const T>(nullptr, n.value.rows(), n.value.cols(), n.value.stride());
+    return std::move(n.owned_value);
+  }
+
+  /// Adds d loss / d leaf to the gradient of every leaf that needs one.
+  ///
+  /// Cost     about twice the forward pass; gradients of inner nodes return to the pool on the way
+  /// Errors   ShapeError if `loss` is not [1, 1]
+  void backward(Var loss) {
+    const T one = 1;
+    backward(loss, MatrixView<const T>(&one, 1, 1));
+  }
+
+  /// The same from any node: adds J^T cotangent.
+  ///
+  /// Errors   ShapeError unless cotangent has the shape of v's value
+  void backward(Var v, MatrixView<const T> cotangent) {
+    const MatrixView<const T> at = value(v);
+    if (cotangent.rows() != at.rows() || cotangent.cols() != at.cols()) {
+      throw ShapeError(message("Tape::backward: value is [", at.rows(), ", ", at.cols(),
+                               "], the cotangent is [", cotangent.rows(), ", ", cotangent.cols(), "]"));
+    }
+    for (Node& n : nodes_) n.drop_gradient();
+    if (!needs_grad(v)) return;
+    add_grad(v, cotangent);
+    for (std::uint32_t id = v.id + 1; id-- > 0;) {
+      Node& n = nodes_[id];
+      if (n.operation == nullptr || !n.has_grad) continue;
+      n.operation->vjp(n.op, *this, Var{id});
+      nodes_[id].drop_gradient();
+    }
+  }
+
+  /// The gradient of a leaf; of an inner node only inside its `vjp`, which may overwrite it. Empty elsewhere.
+  MatrixView<T> grad(Var v) { return node(v).grad; }
+
+  /// Where to write the gradient of input `v`; the operator must fill it, adding where the slot says so.
+  GradSlot<T> grad_slot(Var v) {
+    Node& n = node(v);
+    TESSERA_ASSERT(light, n.needs_grad);
+    if (n.has_grad) return {n.grad, true};
+    n.owned_grad = Tensor<T>(n.value.rows(), n.value.cols());
+    n.grad = n.owned_grad.view();
+    n.has_grad = true;
+    return {n.grad, false};
+  }
+
+  /// Adds `grad` to the gradient of `v`, adopting the tensor where it is the first contribution.
+  void add_grad(Var v, Tensor<T>&& grad) {
+    Node& n = node(v);
+    TESSERA_ASSERT(light, n.needs_grad && grad.rows() == n.value.rows() && grad.cols() == n.value.cols());
+    if (n.has_grad) return add_grad(v, std::as_const(grad).view());
+    n.owned_grad = std::move(grad);
+    n.grad = n.owned_grad.view();
+    n.has_grad = true;
+  }
+
+  /// Adds `grad`, whose rows are the first rows of v's gradient; rows beyond it get zero.
+  void add_grad(Var v, MatrixView<const T> grad) {
+    const GradSlot<T> slot = grad_slot(v);
+    TESSERA_ASSERT(light, grad.rows() <= slot.grad.rows() && grad.cols() == slot.grad.cols());
+    parallel_for(slot.grad.rows(), kRowGrain, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        const auto to = slot.grad.row(i);
+        if (i >= grad.rows()) {
+          if (!slot.add) std::fill(to.begin(), to.end(), T{0});
+          continue;
+        }
+        const auto from = grad.row(i);
+        for (std::size_t j = 0; j < to.size(); ++j) to[j] = slot.add ? to[j] + from[j] : from[j];
+      }
+    });
+  }
+
+  /// Gives a leaf the direction in which `jvp` differentiates; borrowed until `clear_tangents` or `rewind`.
+  ///
+  /// Errors   ShapeError unless it has the leaf's shape; ConfigError if `v` is not a leaf that needs a
+  /// gradient
+  void set_tangent(Var leaf, MatrixView<const T> tangent) {
+    Node& n = node(leaf);
+    if (tangent.rows() != n.value.rows() || tangent.cols() != n.value.cols()) {
+      throw ShapeError(message("Tape::set_tangent: tangent is [", tangent.rows(), ", ", tangent.cols(),
+                               "], want [", n.value.rows(), ", ", n.value.cols(), "]"));
+    }
+    if (!n.needs_grad || n.operation != nullptr) {
+      throw ConfigError("Tape::set_tangent: leaf must come from Tape::parameter");
+    }
+    n.tangent = tangent;
+    n.has_tangent = true;
+  }
+
+  /// Forward mode: carries the tangents of leaves through every recorded operator, in recording order.
+  ///
+  /// Cost     about one forward pass
+  /// Errors   ConfigError naming the operator that has no forward derivative
+  void jvp() {
+    for (std::uint32_t id = 0; id < nodes_.size(); ++id) {
+      const Node& n = nodes_[id];
+      if (n.operation != nullptr && n.operation->touched(n.op, *this)) n.operation->jvp(n.op, *this, Var{id});
+    }
+  }
+
+  /// The tangent of `v` after `jvp`; empty stands for zero.
+  MatrixView<const T> tangent(Var v) const { return node(v).tangent; }
+  bool has_tangent(Var v) const { return v && node(v).has_tangent; }
+
+  /// For operators: the tangent of `self` to fill, of the shape of its value, unspecified until written.
+  MatrixView<T> make_tangent(Var self) {
+    Node& n = node(self);
+    n.owned_tangent.resize(n.value.rows(), n.value.cols());
+    n.tangent = n.owned_tangent.view();
+    n.has_tangent = true;
+    return n.owned_tangent.view();
+  }
+
+  void clear_tangents() {
+    for (Node& n : nodes_) n.drop_tangent();
+  }
+
+  /// Forgets every node. Their memory goes back to the pool; the tape's own stays for the next step.
+  void rewind() noexcept {
+    for (Node& n : nodes_) {
+      if (n.operation != nullptr) n.operation->destroy(n.op);
+    }
+    nodes_.clear();
+    arena_.rewind();
+  }
+
+  std::size_t size() const noexcept { return nodes_.size(); }
+
+ private:
+  static constexpr std::size_t kRowGrain = 256;
+
+  struct Operation {
+    void (*vjp)(const void*, Tape&, Var);
+    void (*jvp)(const void*, Tape&, Var);
+    bool (*touched)(const void*, const Tape&);
+    void (*destroy)(void*) noexcept;
+  };
+
+  struct Node {
+    MatrixView<const T> value;
+    MatrixView<T> grad;
+    MatrixView<const T> tangent;
+    Tensor<T> owned_value;
+    Tensor<T> owned_grad;
+    Tensor<T> owned_tangent;
+    const Operation* operation = nullptr;
+    void* op = nullptr;
+    bool needs_grad = false;
+    bool has_grad = false;
+    bool has_tangent = false;
+    bool kept = false;
+
+    // A leaf's gradient is the caller's and stays.
+    void drop_gradient() noexcept {
+      if (operation == nullptr) return;
+      owned_grad = Tensor<T>();
+      grad = {};
+      has_grad = false;
+    }
+    void drop_tangent() noexcept {
+      owned_tangent = Tensor<T>();
+      tangent = {};
+      has_tangent = false;
+    }
+  };
+
+  template <class Op>
+  static constexpr Operation kOperation{
+      [](const void* op, Tape& tape, Var self) { static_cast<const Op*>(op)->vjp(tape, self); },
+      [](const void* op, Tape& tape, Var self) {
+        if constexpr (requires(const Op& o) { o.jvp(tape, self); }) {
+          static_cast<const Op*>(op)->jvp(tape, self);
+        } else {
+          throw ConfigError(message("Tape::jvp: operator ", Op::kName, " has no forward derivative"));
+        }
+      },
+      [](const void* op, const Tape& tape) {
+        for (const Var v : static_cast<const Op*>(op)->inputs()) {
+          if (tape.has_tangent(v)) return true;
+        }
+        return false;
+      },
+      [](void* op) noexcept { std::destroy_at(static_cast<Op*>(op)); }};
+
+  Var append(MatrixView<const T> value) {
+    const Var v{static_cast<std::uint32_t>(nodes_.size())};
+    nodes_.emplace_back().value = value;
+    return v;
+  }
+
+  template <class Op>
+  void attach(Var self, Op&& op) {
+    static_assert(TapeOperator<Op, T>, "see TapeOperator in nn/autograd/tape.hpp for what an operator needs");
+    bool needed = false;
+    for (const Var v : op.inputs()) needed = needed || needs_grad(v);
+    if (!needed) return;
+    for (const Var v : op.reads()) {
+      if (v) node(v).kept = true;
+    }
+    Node& n = node(self);
+    n.op = ::new (arena_.allocate(sizeof(Op), alignof(Op))) Op(std::move(op));
+    n.operation = &kOperation<Op>;
+    n.needs_grad = true;
+    n.kept = Op::kReadsOutput;
+  }
+
+  Node& node(Var v) {
+    TESSERA_ASSERT(light, v.id < nodes_.size());
+    return nodes_[v.id];
+  }
+  const Node& node(Var v) const {
+    TESSERA_ASSERT(light, v.id < nodes_.size());
+    return nodes_[v.id];
+  }
+
+  std::vector<Node> nodes_;
+  detail::OpArena arena_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "tessera/core/adjacency.hpp"
+#include "tessera/core/matrix_view.hpp"
+#include "tessera/core/rng.hpp"
+#include "tessera/core/scalar.hpp"
+#include "tessera/nn/autograd/no_tape.hpp"
+#include "tessera/nn/autograd/tape.hpp"
+#include "tessera/nn/parameter_block.hpp"
+
+namespace tessera {
+
+/// How a model is run this time.
+struct Pass {
+  bool training = false;  ///< dropout is active
+  RngKey dropout_key;     ///< of this step and batch; every dropout of the pass adds its own call number
+};
+
+/// What the rows of the logits should become. Exactly one of `classes` and `indicators` is set.
+///
+/// Shapes   classes [N], -1 = not counted; indicators [N, C] of 0 and 1 (NaN = not counted); weights [N], or
+///          empty where every row weighs 1
+struct Targets {
+  std::span<const std::int32_t> classes;
+  MatrixView<const float> indicators;
+  std::span<const float> weights;
+};
+
+/// A trainable map from (adjacencies, node features) to logits.
+///
+/// Semantics no compiler can check: `forward` equals `layer(0)`, ..., `layer(L - 1)` in turn, bit for bit;
+/// the result depends on the arguments and parameters only, for any number of threads; with `pass.training`
+/// off nothing is random; one block of N_src -> N_dst nodes maps [N_src, F] to [N_dst, F']; `Tape` and
+/// `NoTape` give the same values.
+template <class M>
+concept Model = Real<typename M::Scalar> &&
+    requires(M& model, const M& constant, Tape<typename M::Scalar>& tape, NoTape<typename M::Scalar>& no_tape,
+             AdjacencyStack adjacencies, const Adjacency& adjacency, Var x, Pass pass, std::size_t layer,
+             std::uint64_t seed) {
+  { model.parameters() } -> std::same_as<ParameterBlock<typename M::Scalar>&>;
+  { constant.parameters() } -> std::same_as<const ParameterBlock<typename M::Scalar>&>;
+  { constant.aggregation() } -> std::same_as<AggregationSpec>;
+  { constant.num_layers() } -> std::same_as<std::size_t>;
+  { constant.in_features() } -> std::same_as<std::size_t>;
+  { constant.out_features() } -> std::same_as<std::size_t>;
+  { constant.forward(tape, adjacencies, x, pass) } -> std::same_as<Var>;
+  { constant.forward(no_tape, adjacencies, x, pass) } -> std::same_as<Var>;
+  { constant.layer(tape, layer, adjacency, x, pass) } -> std::same_as<Var>;
+  { constant.layer(no_tape, layer, adjacency, x, pass) } -> std::same_as<Var>;
+  model.reset_parameters(seed);
+};
+
+/// A number to make small: the mean over the counted targets, 0 where none counts, as a [1, 1] value.
+template <class L, class T>
+concept Loss = Real<T> &&
+    requires(const L& loss, Tape<T>& tape, NoTape<T>& no_tape, Var logits, const Targets& targets) {
+  { loss(tape, logits, targets) } -> std::same_as<Var>;
+  { loss(no_tape, logits, targets) } -> std::same_as<Var>;
+};
+
+/// Turns gradients into steps. The object holds hyper-parameters and may be copied; `State` holds the buffers
+/// of one run and shows them to checkpoints through `visit(f)`, which calls f(name, span or counter).
+///
+/// Semantics no compiler can check: `step` reads the gradients and leaves them; a step with a gradient that
+/// is not finite throws and changes nothing; zero gradient and zero value stay zero (the block's padding).
+template <class O, class T>
+concept Optimizer = Real<T> && std::copyable<O> &&
+    requires(const O& optimizer, const ParameterBlock<T>& block, ParameterBlock<T>& trained,
+             typename O::template State<T>& state, double lr_factor) {
+  { optimizer.template start<T>(block) } -> std::same_as<typename O::template State<T>>;
+  optimizer.step(state, trained, lr_factor);
+};
+
+}  // namespace tessera
