@@ -21,15 +21,12 @@ inline std::uint64_t default_max_bytes() noexcept {
 
 /// What a hostile or damaged file may cost us before it is refused.
 ///
-/// Units    bytes, counts, levels
+/// Units    bytes, counts
 struct Limits {
-  std::uint64_t max_bytes = default_max_bytes();       ///< allocated on behalf of one file
-  std::size_t max_npy_header = 65'536;                 ///< real headers have about 120 bytes
-  std::size_t max_zip_members = 4'096;                 ///< real archives have about a dozen
-  std::size_t max_json_depth = 64;                     ///< nesting
-  std::size_t max_json_string = std::size_t{1} << 20;  ///< one key or value
-  std::size_t max_line = std::size_t{16} << 20;        ///< one line of a text file
-  std::size_t max_safetensors_header = 100'000'000;    ///< the limit of the reference implementation
+  std::uint64_t max_bytes = default_max_bytes();     ///< allocated on behalf of one file
+  std::size_t max_npy_header = 65'536;               ///< real headers have about 120 bytes
+  std::size_t max_zip_members = 4'096;               ///< real archives have about a dozen
+  std::size_t max_safetensors_header = 100'000'000;  ///< the limit of the reference implementation
 };
 
 }  // namespace tessera::io

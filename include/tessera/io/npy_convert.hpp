@@ -127,19 +127,20 @@ inline constexpr std::size_t kNpyBlock = std::size_t{1}
 
 /// The elements of an integer or boolean array as T, row-major, each in [lowest, highest].
 ///
-/// Calls on_bad(position, value as text) for the first element outside, and expects it to throw.
-/// Cost     one pass, in parallel
-/// Errors   FormatError NPY-04 (not integers), NPY-07 (Fortran order with more than two dimensions); what
-/// on_bad throws
+/// Calls on_bad(position, value as text) for the first element outside, and expects it to throw. Only the
+/// first `count` elements are read. Cost     one pass, in parallel Errors   FormatError NPY-04 (not
+/// integers), NPY-07 (Fortran order with more than two dimensions); what on_bad throws
 template <std::integral T, class OnBad>
-Array<T> to_integers(const NpyArray& array, T lowest, T highest, OnBad&& on_bad) {
+Array<T> to_integers(const NpyArray& array, T lowest, T highest, OnBad&& on_bad,
+                     std::size_t count = std::numeric_limits<std::size_t>::max()) {
   const detail::FileOrder file_order(array);
+  count = std::min(count, array.size());
   constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
-  const std::size_t blocks = (array.size() + detail::kNpyBlock - 1) / detail::kNpyBlock;
+  const std::size_t blocks = (count + detail::kNpyBlock - 1) / detail::kNpyBlock;
   Array<std::size_t> first_bad(blocks, kNone);
-  Array<T> out(array.size());
+  Array<T> out(count);
   detail::with_integers(array, [&](const auto element) {
-    parallel_for(array.size(), detail::kNpyBlock, [&](std::size_t begin, std::size_t end) {
+    parallel_for(count, detail::kNpyBlock, [&](std::size_t begin, std::size_t end) {
       for (std::size_t k = begin; k < end; ++k) {
         const auto value = element(file_order(k));
         if (std::cmp_less(value, lowest) || std::cmp_greater(value, highest)) {
@@ -247,6 +248,21 @@ inline Tensor<float> to_matrix(const NpyArray& array, NanPolicy nan = NanPolicy:
     detail::require_no_overflow(array, out);
     settle_not_finite(out, array.place(), nan, warnings);
   }
+  return out;
+}
+
+/// The first `count` elements of a numeric array as float, row-major; NaN and infinite values pass.
+///
+/// Errors   FormatError NPY-04 (text), NPY-07 (Fortran order with more than two dimensions)
+inline Array<float> to_floats(const NpyArray& array,
+                              std::size_t count = std::numeric_limits<std::size_t>::max()) {
+  const detail::FileOrder file_order(array);
+  Array<float> out(std::min(count, array.size()));
+  detail::with_numbers(array, [&](const auto element) {
+    parallel_for(out.size(), detail::kNpyBlock, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t k = begin; k < end; ++k) out[k] = static_cast<float>(element(file_order(k)));
+    });
+  });
   return out;
 }
 
