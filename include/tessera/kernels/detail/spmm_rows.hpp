@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+#include "tessera/core/bf16.hpp"
+#include "tessera/core/ids.hpp"
+#include "tessera/core/scalar.hpp"
+#include "tessera/kernels/detail/feature_tile.hpp"
+#include "tessera/kernels/dispatch.hpp"
+
+namespace tessera::detail {
+
+/// What multiplies a feature row before it is added.
+enum class Weighting {
+  none,
+  entry,  ///< one number per stored entry
+  source  ///< one number per column
+};
+
+/// How many entries ahead feature rows are asked for. Distances 8 to 16 measure alike; farther ones evict
+/// what is about to be used.
+inline constexpr std::size_t kPrefetchEntries = 12;
+
+/// Everything the row loop of a sum reads; copied once per chunk.
+template <class X, class Y>
+struct SumInput {
+  const NodeId* col = nullptr;
+  const float* entry_weight = nullptr;
+  const Y* source_weight = nullptr;
+  const X* x = nullptr;
+  std::size_t stride = 0;
+  std::size_t cols = 0;
+};
+
+/// Consecutive rows, or one part of a row, and what happens to their sums.
+template <class Y>
+struct SumOutput {
+  const EdgeId* bounds = nullptr;  ///< row r holds entries [bounds[r], bounds[r + 1])
+  std::size_t first = 0;
+  std::size_t last = 0;
+  Y* y = nullptr;  ///< of row `first`
+  std::size_t stride = 0;
+  bool mean = false;         ///< divide by the number of entries
+  std::size_t readable = 0;  ///< the last entry it makes sense to look ahead to
+};
+
+template <class Unit, std::size_t V, Weighting kWeighting, class X, class Y>
+TESSERA_ALWAYS_INLINE void sum_tile(const SumInput<X, Y>& in, const UnitOffsets<V, Unit::kWidth>& offset,
+                                    std::size_t tile, std::size_t first, std::size_t last,
+                                    std::size_t readable, Y divisor, Y* y) {
+  const NodeId* const col = in.col;
+  const X* const x = in.x + tile;
+  const std::size_t stride = in.stride;
+  typename Unit::Registers sum[V];
+  unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA { Unit::clear(sum[k]); });
+  for (std::size_t e = first; e < last; ++e) {
+    const X* const ahead = x + std::size_t{col[std::min(e + kPrefetchEntries, readable)]} * stride;
+    unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA {
+      constexpr std::size_t kBytes = Unit::kWidth * sizeof(X);
+      if constexpr (kBytes >= 64) {
+        __builtin_prefetch(ahead + offset.template at<k>());
+        if constexpr (kBytes > 64) __builtin_prefetch(ahead + offset.template at<k>() + 64 / sizeof(X));
+      } else if constexpr (k % (64 / kBytes) == 0 || k + 1 == V) {
+        __builtin_prefetch(ahead + offset.template at<k>());
+      }
+    });
+    const std::size_t j = col[e];
+    const X* const row = x + j * stride;
+    if constexpr (kWeighting == Weighting::none) {
+      unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA { Unit::add(sum[k], row + offset.template at<k>()); });
+    } else {
+      Y weight;
+      if constexpr (kWeighting == Weighting::entry) {
+        weight = static_cast<Y>(in.entry_weight[e]);
+      } else {
+        weight = in.source_weight[j];
+      }
+      unroll<V>([&](auto k)
+                    TESSERA_INLINE_LAMBDA { Unit::add(sum[k], row + offset.template at<k>(), weight); });
+    }
+  }
+  if (divisor != Y{1}) {
+    unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA { Unit::divide(sum[k], divisor); });
+  }
+  unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA { Unit::store(sum[k], y + tile + offset.template at<k>()); });
+}
+
+template <class Unit, std::size_t V, Weighting kWeighting, class X, class Y>
+TESSERA_ALWAYS_INLINE void sum_rows_tiled(const SumInput<X, Y>& input, const SumOutput<Y>& output,
+                                          const TilePlan& plan) {
+  const SumInput<X, Y> in = input;
+  const SumOutput<Y> out = output;
+  const std::size_t span = plan.tiles == 1 ? plan.cols : plan.units * Unit::kWidth;
+  const UnitOffsets<V, Unit::kWidth> offset(span);
+  for (std::size_t r = out.first; r < out.last; ++r) {
+    const auto first = static_cast<std::size_t>(out.bounds[r]);
+    const auto last = static_cast<std::size_t>(out.bounds[r + 1]);
+    Y* const y = out.y + (r - out.first) * out.stride;
+    const Y divisor = out.mean && last > first ? static_cast<Y>(last - first) : Y{1};
+    for (std::size_t t = 0; t < plan.tiles; ++t) {
+      const std::size_t tile = std::min(t * span, plan.cols - span);
+      sum_tile<Unit, V, kWeighting>(in, offset, tile, first, last, out.readable, divisor, y);
+    }
+  }
+}
+
+template <class Unit, std::size_t kMaxUnits, Weighting kWeighting, class X, class Y>
+TESSERA_ALWAYS_INLINE void sum_rows_by(const SumInput<X, Y>& in, const SumOutput<Y>& out) {
+  const TilePlan plan(in.cols, Unit::kWidth, kMaxUnits);
+  with_at_least(plan.units, typename TileSizes<kMaxUnits>::type{},
+                [&](auto v) TESSERA_INLINE_LAMBDA { sum_rows_tiled<Unit, v(), kWeighting>(in, out, plan); });
+}
+
+/// Rows narrower than a register: the widest power of two that fits, at most two units.
+template <std::size_t W, Weighting kWeighting, class X, class Y>
+TESSERA_ALWAYS_INLINE void sum_rows_narrow(const SumInput<X, Y>& in, const SumOutput<Y>& out) {
+  if (in.cols < W) {
+    if constexpr (W > 1) sum_rows_narrow<W / 2, kWeighting>(in, out);
+    return;
+  }
+  using Unit = PlainUnit<X, Y, W>;
+  const TilePlan plan(in.cols, W, 2);
+  with_at_least(plan.units, std::index_sequence<1, 2>{},
+                [&](auto v) TESSERA_INLINE_LAMBDA { sum_rows_tiled<Unit, v(), kWeighting>(in, out, plan); });
+}
+
+/// Sums of rows [out.first, out.last) at one instruction-set level.
+template <class L, Weighting kWeighting, class X, class Y>
+TESSERA_ALWAYS_INLINE void sum_rows(L, const SumInput<X, Y>& in, const SumOutput<Y>& out) {
+  constexpr std::size_t W = L::template lanes<Y>();
+  constexpr std::size_t kAccumulators = L::kRegisters == 32 ? 16 : 12;
+  constexpr bool kPairs = std::is_same_v<X, bf16> && std::endian::native == std::endian::little;
+  if constexpr (kPairs) {
+    if (in.cols >= 2 * W) return sum_rows_by<PairUnit<W>, kAccumulators / 2, kWeighting>(in, out);
+  }
+  if (in.cols >= W && !(kPairs && in.cols >= 2 * W)) {
+    using Unit = PlainUnit<X, Y, W>;
+    if constexpr (kPairs) {  // F < 2 W: two units at most
+      const TilePlan plan(in.cols, W, 2);
+      with_at_least(plan.units, std::index_sequence<1, 2>{}, [&](auto v) TESSERA_INLINE_LAMBDA {
+        sum_rows_tiled<Unit, v(), kWeighting>(in, out, plan);
+      });
+    } else {
+      sum_rows_by<Unit, kAccumulators, kWeighting>(in, out);
+    }
+    return;
+  }
+  sum_rows_narrow<W / 2, kWeighting>(in, out);
+}
+
+}  // namespace tessera::detail
