@@ -22,6 +22,9 @@ constexpr std::size_t index(PartId part) noexcept { return static_cast<std::size
 /// The part with this number.
 constexpr PartId part_id(std::size_t number) noexcept { return static_cast<PartId>(number); }
 
+/// Stands in an array of part ids for a node that belongs to no part, e.g. one that training never sees.
+inline constexpr PartId kNoPart = part_id(std::numeric_limits<std::uint32_t>::max());
+
 inline constexpr NodeId kNoNode = std::numeric_limits<NodeId>::max();
 
 /// Marks an entry that exists in no stored graph, e.g. a self loop a normalisation added.
