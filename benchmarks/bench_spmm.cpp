@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+// Sparse x dense at the shapes of Reddit and Amazon2M, against Eigen and a raw loop in the same process.
+//
+//   bench_spmm                      a few seconds at 1/20 of the size
+//   bench_spmm --scale 1            the full shapes; needs about 6 GB
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "peers/spmm_peers.hpp"
+#include "support/machine.hpp"
+#include "support/planted_csr.hpp"
+#include "support/report.hpp"
+#include "support/timing.hpp"
+#include "tessera/core/bf16.hpp"
+#include "tessera/core/tensor.hpp"
+#include "tessera/kernels/spmm.hpp"
+
+namespace tessera::bench {
+namespace {
+
+struct Options {
+  CommonOptions common;
+  double scale = 0.05;
+  std::size_t features = 128;
+  std::vector<std::string> shapes{"reddit", "amazon2m"};
+  std::vector<std::string> orders{"community", "shuffled"};
+  double inside = 0.7;
+  double nearby = 0.2;
+};
+
+PlantedShape shape_of(const std::string& name, const Options& options) {
+  PlantedShape shape;
+  const bool reddit = name == "reddit";
+  shape.nodes = reddit ? 232'965 : 2'449'029;
+  shape.edges = reddit ? 114'615'892 : 123'718'280;
+  shape.community = reddit ? 2000 : 200;  // a community has to hold most of a node's neighbours
+  shape.neighborhood = reddit ? 8 : 64;
+  shape.inside = options.inside;
+  shape.nearby = options.nearby;
+  const auto scaled = [&](std::size_t full) {
+    return std::max<std::size_t>(64, static_cast<std::size_t>(static_cast<double>(full) * options.scale));
+  };
+  shape.nodes = scaled(shape.nodes);
+  shape.edges = scaled(shape.edges);
+  return shape;
+}
+
+double checksum_of(const Tensor<float>& y) {
+  return parallel_sum<double>(y.rows(), 4096, [&](std::size_t begin, std::size_t end) {
+    double sum = 0;
+    for (std::size_t i = begin; i < end; ++i) {
+      for (const float value : y.row(i)) sum += static_cast<double>(value);
+    }
+    return sum;
+  });
+}
+
+template <class T>
+Tensor<T> features_of(std::size_t rows, std::size_t cols) {
+  Tensor<T> x(rows, cols);
+  const RngKey key = make_key(5, 0, Purpose::generate);
+  parallel_for(rows, 1024, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      CounterRng rng(key, 0, i);
+      for (T& value : x.row(i)) value = static_cast<T>(static_cast<float>(rng.next32()) * 0x1p-31f - 1.0f);
+    }
+  });
+  return x;
+}
+
+void run_group(const std::string& title, const PlantedCsr& graph, const Options& options,
+               const Machine& machine, Report& report) {
+  const CsrView<> a = graph.view();
+  CsrView<> plain = a;
+  plain.weight = {};
+  const std::size_t F = options.features;
+  const auto x = features_of<float>(a.num_cols, F);
+  const auto x_half = features_of<bf16>(a.num_cols, F);
+  Tensor<float> y(a.num_rows, F);
+
+  // The peers want 32-bit row pointers and rows without gaps.
+  if (a.num_edges() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
+    throw ConfigError("bench_spmm: --scale makes more edges than Eigen can index");
+  }
+  Array<std::int32_t> row_ptr(a.num_rows + 1);
+  for (std::size_t i = 0; i <= a.num_rows; ++i) row_ptr[i] = static_cast<std::int32_t>(a.row_ptr[i]);
+  Array<float> packed_x;
+  Array<float> packed_y;
+  const bool packed = x.view().contiguous() && y.view().contiguous();
+  if (!packed) {
+    packed_x.resize(a.num_cols * F);
+    packed_y.resize(a.num_rows * F);
+    for (std::size_t i = 0; i < a.num_cols; ++i) {
+      std::copy(x.row(i).begin(), x.row(i).end(), packed_x.data() + i * F);
+    }
+  }
+  const SpmmProblem problem{static_cast<std::int32_t>(a.num_rows),
+                            static_cast<std::int32_t>(a.num_cols),
+                            static_cast<std::int32_t>(F),
+                            row_ptr.data(),
+                            reinterpret_cast<const std::int32_t*>(a.col.data()),
+                            a.weight.data(),
+                            packed ? x.data() : packed_x.data(),
+                            packed ? y.data() : packed_y.data()};
+
+  const std::vector<Case> cases{
+      {"Eigen fp32 weighted", [&] { spmm_eigen(problem); }},
+      {"raw loop fp32 weighted", [&] { spmm_raw_loop(problem); }},
+      {"tessera fp32 weighted", [&] { spmm_sum<float, float>(a, x, y); }},
+      {"tessera fp32", [&] { spmm_sum<float, float>(plain, x, y); }},
+      {"tessera bf16 weighted", [&] { spmm_sum<bf16, float>(a, x_half, y); }},
+      {"tessera bf16", [&] { spmm_sum<bf16, float>(plain, x_half, y); }},
+  };
+  report.begin_group(title + ": " + std::to_string(a.num_rows) + " nodes, " + std::to_string(a.num_edges()) +
+                         " entries, F = " + std::to_string(F),
+                     "vs Eigen");
+  const std::vector<Timing> timings = time_interleaved(cases, options.common.repeats);
+  for (std::size_t c = 0; c < cases.size(); ++c) {
+    const bool half = cases[c].name.find("bf16") != std::string::npos;
+    const bool weighted = cases[c].name.find("weighted") != std::string::npos;
+    const auto n = static_cast<double>(a.num_rows);
+    const auto e = static_cast<double>(a.num_edges());
+    const auto f = static_cast<double>(F);
+    Row row;
+    row.group = title;
+    row.name = cases[c].name;
+    row.timing = timings[c];
+    row.bytes = n * f * (half ? 2 : 4) + n * f * 4 + e * (weighted ? 8 : 4) + n * 8;  // each thing once
+    row.flops = e * f * (weighted ? 2 : 1);
+    row.bound_seconds = std::max(row.bytes / machine.stream_read, 2 * e * f / machine.peak_flops);
+    row.ratio = timings[0].median / timings[c].median;
+    cases[c].run();
+    row.checksum = checksum_of(y);
+    report.add(row);
+  }
+  const double fp32 = timings[2].median;
+  std::printf(
+      "  bf16 / fp32 %.2fx weighted, %.2fx unweighted;  fp32 weighted gathers %.1f GB/s of features\n\n",
+      fp32 / timings[4].median, timings[3].median / timings[5].median,
+      static_cast<double>(a.num_edges() * F * sizeof(float)) / fp32 * 1e-9);
+}
+
+int run(Options options) {
+  const IsaScope scope(options.common.level());
+  return with_threads(options.common.threads, [&] {
+    double sink = 0;
+    const auto bytes = static_cast<std::size_t>(std::clamp(options.scale, 0.05, 1.0) * 1.2e9);
+    const Machine machine = measure_machine(options.features * sizeof(float), bytes, sink);
+    Report report("bench_spmm", options.common, machine);
+    const int peers = set_peer_threads(static_cast<int>(options.common.threads));
+    std::printf("peers use %d thread%s\n", peers, peers == 1 ? "" : "s");
+    report.note("scale", options.scale);
+    report.note("features", options.features);
+    report.note("inside", options.inside);
+    report.note("nearby", options.nearby);
+    report.note("peer_threads", peers);
+    for (const std::string& shape : options.shapes) {
+      PlantedCsr graph = planted_csr(shape_of(shape, options), 7);
+      for (const std::string& order : options.orders) {
+        if (order == "shuffled") graph = shuffled_csr(graph, 9);
+        run_group(shape + ", " + (order == "shuffled" ? "ids shuffled" : "community order"), graph, options,
+                  machine, report);
+      }
+    }
+    report.finish();
+    return 0;
+  });
+}
+
+}  // namespace
+}  // namespace tessera::bench
+
+int main(int argc, char** argv) {
+  tessera::bench::Options options;
+  CLI::App app("Sparse x dense products against Eigen and a raw loop");
+  options.common.add_to(app);
+  app.add_option("--scale", options.scale, "Size of the graphs, 1 = as published")
+      ->check(CLI::Range(1e-6, 8.0))
+      ->capture_default_str();
+  app.add_option("--features", options.features, "Columns F")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--shapes", options.shapes, "Which graphs")->check(CLI::IsMember({"reddit", "amazon2m"}));
+  app.add_option("--orders", options.orders, "Which numberings, in this order")
+      ->check(CLI::IsMember({"community", "shuffled"}));
+  app.add_option("--inside", options.inside, "Share of edges inside a community")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--nearby", options.nearby, "Share of edges to communities around")
+      ->check(CLI::Range(0.0, 1.0));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  try {
+    return tessera::bench::run(options);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bench_spmm: %s\n", error.what());
+    return 1;
+  }
+}
