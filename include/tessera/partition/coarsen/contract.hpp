@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+#include "tessera/core/array.hpp"
+#include "tessera/core/parallel.hpp"
+#include "tessera/partition/detail/level_graph.hpp"
+#include "tessera/partition/detail/loops.hpp"
+#include "tessera/partition/detail/rating_map.hpp"
+
+namespace tessera::detail::multilevel {
+
+/// Numbers the clusters that have members 0, 1, ... in the order of their ids; returns how many there are.
+///
+/// Shapes   cluster [n] holds ids below n -> coarse [n]
+inline std::size_t number_clusters(std::span<const NodeId> cluster, Array<NodeId>& coarse) {
+  const std::size_t n = cluster.size();
+  Array<NodeId> number(n, NodeId{0});
+  parallel_for(n, kNodeGrain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t v = begin; v < end; ++v) atomic_set(number[cluster[v]], NodeId{1});
+  });
+  const std::size_t clusters = parallel_exclusive_scan<NodeId>(number);
+  coarse.resize(n);
+  parallel_for(n, kNodeGrain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t v = begin; v < end; ++v) coarse[v] = number[cluster[v]];
+  });
+  return clusters;
+}
+
+/// Makes every cluster one node: weights add up, edges inside clusters vanish, parallel ones merge.
+///
+/// The cut of any partition of the result is the cut of its projection to `graph`.
+/// Shapes   coarse [n] with values in [0, coarse_nodes), each used
+/// Cost     work O(E), extra memory O(E_coarse)
+/// Threads  result independent of T: neighbours stand in the order a walk over the members meets them
+inline LevelGraph contract(const LevelGraph& graph, std::span<const NodeId> coarse,
+                           std::size_t coarse_nodes) {
+  Groups members;
+  group_by(
+      graph.num_nodes, coarse_nodes, [&](std::size_t v) { return static_cast<std::size_t>(coarse[v]); },
+      members);
+
+  struct Buffer {
+    Array<NodeId> col;
+    Array<Weight> weight;
+  };
+  constexpr std::size_t kGrain = 512;
+  std::vector<Buffer> buffers((coarse_nodes + kGrain - 1) / kGrain);
+  LevelGraph out;
+  out.num_nodes = coarse_nodes;
+  out.own_row_ptr.assign(coarse_nodes + 1, 0);
+  out.own_node_weight.resize(coarse_nodes);
+  parallel_for(coarse_nodes, kGrain, [&](std::size_t begin, std::size_t end) {
+    RatingMap rating;
+    Buffer& buffer = buffers[begin / kGrain];
+    for (std::size_t c = begin; c < end; ++c) {
+      rating.clear();
+      Weight weight = 0;
+      for (const NodeId v : members[c]) {
+        weight += graph.weight_of(v);
+        graph.for_neighbors(v, [&](NodeId u, Weight w) {
+          if (coarse[u] != c) rating.add(coarse[u], w);
+        });
+      }
+      out.own_node_weight[c] = weight;
+      out.own_row_ptr[c] = rating.size();
+      for (const RatingMap::Entry& entry : rating.entries()) {
+        buffer.col.push_back(entry.key);
+        buffer.weight.push_back(entry.weight);
+      }
+    }
+  });
+  const EdgeId edges = parallel_exclusive_scan<EdgeId>(out.own_row_ptr);
+  out.own_col.resize(static_cast<std::size_t>(edges));
+  out.own_edge_weight.resize(static_cast<std::size_t>(edges));
+  parallel_blocks(buffers.size(), [&](std::size_t b) {
+    const auto at = static_cast<std::size_t>(out.own_row_ptr[b * kGrain]);
+    std::copy(buffers[b].col.begin(), buffers[b].col.end(), out.own_col.begin() + at);
+    std::copy(buffers[b].weight.begin(), buffers[b].weight.end(), out.own_edge_weight.begin() + at);
+    buffers[b] = {};
+  });
+  out.view_owned();
+  out.total_weight = graph.total_weight;
+  out.max_node_weight = parallel_reduce<Weight>(
+      coarse_nodes, kNodeGrain, Weight{0},
+      [&](std::size_t begin, std::size_t end) {
+        return *std::max_element(out.node_weight.begin() + static_cast<std::ptrdiff_t>(begin),
+                                 out.node_weight.begin() + static_cast<std::ptrdiff_t>(end));
+      },
+      [](Weight a, Weight b) { return std::max(a, b); });
+  return out;
+}
+
+}  // namespace tessera::detail::multilevel

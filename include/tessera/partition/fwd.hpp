@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+namespace tessera {
+
+enum class PartitionEffort;
+struct Partition;
+struct PartitionOptions;
+struct PartitionMetrics;
+class MultilevelPartitioner;
+class RandomPartitioner;
+class ContiguousPartitioner;
+
+}  // namespace tessera
