@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -15,9 +16,11 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/io/file_error.hpp"
+#include "tessera/io/finite.hpp"
 #include "tessera/io/limits.hpp"
 #include "tessera/io/npy_convert.hpp"
 #include "tessera/io/npz.hpp"
+#include "tessera/io/read_options.hpp"
 
 namespace tessera::io {
 
@@ -271,18 +274,25 @@ inline std::size_t to_pattern(SparseMatrix& matrix, const Place& place, std::vec
 
 /// The matrix with its zeros written out; repeated entries add up, as in SciPy.
 ///
-/// Shapes   -> [rows, cols]
-/// Errors   FormatError GEN-03 if it exceeds the limit
-inline Tensor<float> to_dense(const SparseMatrix& matrix, const Place& place, const Limits& limits = {}) {
+/// Shapes   -> [rows, cols], every value finite or treated by the policy
+/// Cost     O(rows cols), in parallel, and O(nnz)
+/// Errors   FormatError GEN-03 if it exceeds the limit, FEA-01 under NanPolicy::error
+inline Tensor<float> to_dense(const SparseMatrix& matrix, const Place& place, const Limits& limits = {},
+                              NanPolicy nan = NanPolicy::error,
+                              std::vector<std::string>* warnings = nullptr) {
   require_within(place, saturating_product(saturating_product(matrix.rows, matrix.cols), sizeof(float)),
                  limits.max_bytes);
   Tensor<float> out(matrix.rows, matrix.cols);
   parallel_for(matrix.rows, 256, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) std::fill(out.row(i).begin(), out.row(i).end(), 0.0f);
   });
+  bool finite = true;
   for (std::size_t k = 0; k < matrix.nnz(); ++k) {
-    out(matrix.row[k], matrix.col[k]) += matrix.value.empty() ? 1.0f : matrix.value[k];
+    float& at = out(matrix.row[k], matrix.col[k]);
+    at += matrix.value.empty() ? 1.0f : matrix.value[k];
+    finite &= std::isfinite(at);
   }
+  if (!finite) settle_not_finite(out, place, nan, warnings);
   return out;
 }
 

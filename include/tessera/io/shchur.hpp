@@ -7,10 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include "tessera/graph/builders.hpp"
 #include "tessera/graph/dataset.hpp"
 #include "tessera/io/edge_policy.hpp"
 #include "tessera/io/file_error.hpp"
-#include "tessera/io/finite.hpp"
 #include "tessera/io/label_array.hpp"
 #include "tessera/io/npy_convert.hpp"
 #include "tessera/io/npz.hpp"
@@ -31,8 +31,8 @@ inline Tensor<float> read_shchur_features(const NpzFile& npz, std::size_t num_no
   if (npz.has("attr_matrix")) {
     out = to_matrix(npz.read("attr_matrix"), options.nan, &warnings, limits);
   } else if (npz.has("attr_data")) {
-    out = to_dense(read_scipy_sparse(npz, "attr_", false, warnings), npz.place(), limits);
-    check_finite(out, npz.place().at("member 'attr_data'"), options.nan, &warnings);
+    const Place place = npz.place().at("member 'attr_data'");
+    out = to_dense(read_scipy_sparse(npz, "attr_", false, warnings), place, limits, options.nan, &warnings);
   } else {
     warnings.push_back(npz.place().warning("FEA-03", "the archive has no node attributes"));
     return Tensor<float>(num_nodes, 0);
@@ -89,8 +89,11 @@ inline Dataset read_shchur(const std::filesystem::path& path, const ReadOptions&
   const std::size_t num_nodes = matrix.rows;
   out.features = detail::read_shchur_features(npz, num_nodes, options, warnings);
   out.labels = detail::read_shchur_labels(npz, num_nodes, options, warnings);
-  out.graph = build_graph(num_nodes, {matrix.row, matrix.col, {}}, Stored::once, options, npz.place(),
-                          out.provenance);
+  const EdgeList edges{matrix.row, matrix.col, {}};
+  // Some archives hold both directions, some one; either is right, and only the count of duplicates differs.
+  const bool both = build_csr(num_nodes, edges, {.self_loops = SelfLoops::keep}).graph.symmetric;
+  out.graph =
+      build_graph(num_nodes, edges, both ? Stored::both : Stored::once, options, npz.place(), out.provenance);
   read_role_split(out, file, options);
   return out;
 }
