@@ -63,6 +63,10 @@ class Array {
     resize(size);
     std::fill(begin(), end(), value);
   }
+  /// Makes room for `size` elements without changing the size.
+  void reserve(std::size_t size) {
+    if (size > capacity()) grow(size);
+  }
   void push_back(T value) {
     if (size_ == capacity()) grow(std::max<std::size_t>(16, 2 * size_));
     data()[size_++] = value;

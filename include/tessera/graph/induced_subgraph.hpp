@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -15,6 +16,16 @@
 #include "tessera/graph/detail/row_ranges.hpp"
 
 namespace tessera {
+
+namespace detail {
+
+inline void atomic_min(std::atomic<std::size_t>& least, std::size_t value) noexcept {
+  std::size_t seen = least.load();
+  while (value < seen && !least.compare_exchange_weak(seen, value)) {
+  }
+}
+
+}  // namespace detail
 
 /// Finds the place of a node in the current list of nodes with one look-up: no hashing, nothing cleared
 /// between lists.
@@ -55,16 +66,16 @@ class NodePlaces {
   static constexpr std::size_t kGrain = 1 << 14;
 
   static void check(std::size_t num_nodes, std::span<const NodeId> nodes) {
-    const auto ascends = [&](std::size_t k) { return k == 0 || nodes[k - 1] < nodes[k]; };
-    const std::size_t bad = parallel_reduce(
-        nodes.size(), kGrain, nodes.size(),
-        [&](std::size_t begin, std::size_t end) {
-          for (std::size_t k = begin; k < end; ++k) {
-            if (nodes[k] >= num_nodes || !ascends(k)) return k;
-          }
-          return nodes.size();
-        },
-        [](std::size_t x, std::size_t y) { return std::min(x, y); });
+    // An atomic minimum is the same for any number of threads, and needs no memory of its own.
+    std::atomic<std::size_t> first_bad{nodes.size()};
+    parallel_for(nodes.size(), kGrain, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t k = begin; k < end; ++k) {
+        if (nodes[k] < num_nodes && (k == 0 || nodes[k - 1] < nodes[k])) continue;
+        detail::atomic_min(first_bad, k);
+        return;
+      }
+    });
+    const std::size_t bad = first_bad.load();
     if (bad == nodes.size()) return;
     if (nodes[bad] >= num_nodes) {
       throw IndexError(
@@ -92,6 +103,14 @@ class InducedEntries {
   Array<NodeId> place;
   Array<std::uint32_t> step;
 
+  /// Makes room for lists of at most `nodes` nodes whose degrees in the parent sum to at most `entries`.
+  void reserve(std::size_t nodes, std::size_t entries) {
+    offset.reserve(nodes + 1);
+    count.reserve(nodes);
+    place.reserve(entries);
+    step.reserve(entries);
+  }
+
   /// Shapes   graph [N, N], nodes [n] strictly ascending
   /// Errors   IndexError for nodes out of order or range
   void find(CsrView<> graph, std::span<const NodeId> nodes) {
@@ -104,12 +123,10 @@ class InducedEntries {
     });
     offset[n] = 0;
     const std::size_t total = parallel_exclusive_scan(offset.span());
-    if (place.size() < total) {  // only ever grows: the scratch of the largest batch serves all
-      place.clear();
-      step.clear();
-      place.resize(total);
-      step.resize(total);
-    }
+    place.clear();  // so that growing moves nothing
+    step.clear();
+    place.resize(total);
+    step.resize(total);
     detail::parallel_rows(offset, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) count[i] = filter_row(graph.neighbors(nodes[i]), offset[i]);
     });

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <numeric>
 #include <span>
 
@@ -46,6 +47,10 @@ class ClusterSampler {
     Array<std::uint32_t> chosen;
     std::uint64_t seed = 0;
     std::uint64_t epoch = 0;
+    Array<std::size_t> part_entries;  ///< stored entries of each part's rows, in no order
+    const void* measured = nullptr;   ///< the graph that max_nodes and max_entries were taken of
+    std::size_t max_nodes = 0;
+    std::size_t max_entries = 0;
   };
 
   /// Errors   ConfigError if clusters_per_batch is 0; IndexError for a part id of max(N, 2^20) or more
@@ -80,9 +85,10 @@ class ClusterSampler {
       throw IndexError(message("ClusterSampler::sample: key.batch is ", key.batch, ", want less than ",
                                num_batches(source)));
     }
+    validate(spec);
+    make_room(source, spec, workspace, batch);
     choose_parts(key, workspace);
     join_parts(workspace.chosen, batch.node_id);
-    batch.blocks.resize(1);
     induced_block(source.graph, source.symmetric, batch.node_id, spec, workspace.block, batch.blocks[0]);
     batch.num_targets = batch.node_id.size();
     batch.halo_begin = batch.node_id.size();
@@ -116,6 +122,39 @@ class ClusterSampler {
     for (std::size_t i = 0; i < parts.size(); ++i) {
       if (parts[i] != kNoPart) members_[next[index(parts[i])]++] = static_cast<NodeId>(i);
     }
+  }
+
+  /// Reserves what the largest union of parts could need: batches differ in size, and a late large one should
+  /// not be the first to allocate.
+  void make_room(const SampleSource& source, const AggregationSpec& spec, Workspace& workspace,
+                 MiniBatch& batch) const {
+    if (workspace.measured != source.graph.col.data() || workspace.part_entries.size() != num_parts()) {
+      Array<std::size_t>& size = workspace.part_entries;
+      size.resize(num_parts());
+      for (std::size_t p = 0; p < num_parts(); ++p) size[p] = part(p).size();
+      workspace.max_nodes = largest_sum(size);
+      parallel_for(num_parts(), 16, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t p = begin; p < end; ++p) {
+          size[p] = 0;
+          for (const NodeId i : part(p)) size[p] += source.graph.degree(i);
+        }
+      });
+      workspace.max_entries = largest_sum(size);
+      workspace.measured = source.graph.col.data();
+    }
+    const bool with_transpose = !source.symmetric || spec.normalization == Normalization::row;
+    batch.blocks.resize(1);
+    batch.node_id.reserve(workspace.max_nodes);
+    reserve_induced_block(workspace.max_nodes, workspace.max_entries, with_transpose, workspace.block,
+                          batch.blocks[0]);
+  }
+
+  /// The sum of the clusters_per_batch largest sizes.
+  std::size_t largest_sum(std::span<std::size_t> sizes) const {
+    const std::size_t q = std::min(options_.clusters_per_batch, sizes.size());
+    const auto end_of_largest = sizes.begin() + static_cast<std::ptrdiff_t>(q);
+    std::nth_element(sizes.begin(), end_of_largest, sizes.end(), std::greater<>{});
+    return std::accumulate(sizes.begin(), end_of_largest, std::size_t{0});
   }
 
   void choose_parts(BatchKey key, Workspace& workspace) const {

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
-#include <limits>
 #include <span>
 
 #include "tessera/core/adjacency.hpp"
@@ -36,8 +36,8 @@ inline void count_block_rows(CsrView<> graph, std::span<const NodeId> nodes, con
   const std::size_t n = nodes.size();
   row_ptr.resize(n + 1);
   workspace.factor.resize(n);
-  const auto count = [&](std::size_t begin, std::size_t end) {
-    std::size_t bad = n;
+  std::atomic<std::size_t> first_bad{n};
+  parallel_for(n, 2048, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
       const NodeId* const place = entries.place.data() + entries.offset[i];
       const std::uint32_t* const step = entries.step.data() + entries.offset[i];
@@ -50,14 +50,12 @@ inline void count_block_rows(CsrView<> graph, std::span<const NodeId> nodes, con
       const bool missing_loop =
           rule.self_loops() && !std::binary_search(place, place + kept, static_cast<NodeId>(i));
       if (missing_loop) degree += 1.0;
-      if (!(degree >= 0.0)) bad = std::min(bad, i);
+      if (!(degree >= 0.0)) detail::atomic_min(first_bad, i);
       workspace.factor[i] = rule.factor(degree);
       row_ptr[i] = kept + (missing_loop ? 1u : 0u);
     }
-    return bad;
-  };
-  const std::size_t bad =
-      parallel_reduce(n, 2048, n, count, [](std::size_t x, std::size_t y) { return std::min(x, y); });
+  });
+  const std::size_t bad = first_bad.load();
   if (bad != n && rule.spec().normalization != Normalization::none) {
     throw Error(message("induced_block: the weights kept of row ", nodes[bad],
                         " sum to a negative number or NaN; degrees must be 0 or more"));
@@ -102,6 +100,25 @@ inline void fill_block_row(CsrView<> graph, std::size_t i, NodeId node, const Ag
 }
 
 }  // namespace detail
+
+/// Makes room for every block of at most `nodes` nodes whose degrees in the graph sum to at most `entries`,
+/// so that not even the largest batch of a later epoch allocates.
+inline void reserve_induced_block(std::size_t nodes, std::size_t entries, bool with_transpose,
+                                  InducedBlockWorkspace& workspace, Block& block) {
+  workspace.entries.reserve(nodes, entries);
+  workspace.factor.reserve(nodes);
+  const std::size_t stored = entries + nodes;  // a loop may join every row
+  block.row_ptr.reserve(nodes + 1);
+  block.col.reserve(stored);
+  block.weight.reserve(stored);
+  block.edge_id.reserve(stored);
+  if (!with_transpose) return;
+  workspace.transpose.reserve(stored);
+  block.transpose_row_ptr.reserve(nodes + 1);
+  block.transpose_col.reserve(stored);
+  block.transpose_weight.reserve(stored);
+  block.transpose_edge.reserve(stored);
+}
 
 /// Cuts the links among `nodes` out of a graph and prepares them for aggregation on the way: missing loops,
 /// degrees inside the block, coefficients, transpose.
