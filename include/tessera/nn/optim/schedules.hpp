@@ -49,7 +49,7 @@ struct MultiStepDecay {
 
   double factor(std::uint64_t epoch) const {
     std::size_t passed = 0;
-    for (const std::uint64_t m : milestones) passed += epoch >= m ? 1 : 0;
+    for (const std::uint64_t m : milestones) passed += epoch >= m ? 1u : 0u;
     return std::pow(gamma, static_cast<double>(passed));
   }
   template <class F>

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <type_traits>
+
+#include "tessera/core/csr_view.hpp"
+#include "tessera/core/matrix_view.hpp"
+#include "tessera/graph/dataset.hpp"
+#include "tessera/nn/concepts.hpp"
+#include "tessera/sampling/concepts.hpp"
+#include "tessera/train/early_stopping.hpp"
+#include "tessera/train/records.hpp"
+
+namespace tessera {
+
+/// A node task the trainer can read: `Dataset`, or a type of your own with the same members (a mapped file,
+/// say).
+///
+/// Semantics no compiler can check: all parts cover the same N nodes; roles and labels do not change while it
+/// is in use; train_graph has N nodes, or none where the data has no separate one.
+template <class D>
+concept NodeData = requires(const D& data) {
+  { data.graph.view() } -> std::convertible_to<CsrView<>>;
+  { data.graph.symmetric } -> std::convertible_to<bool>;
+  { data.train_graph.view() } -> std::convertible_to<CsrView<>>;
+  { data.train_graph.symmetric } -> std::convertible_to<bool>;
+  { data.features } -> std::convertible_to<MatrixView<const float>>;
+  { data.labels.classes } -> std::convertible_to<std::span<const std::int32_t>>;
+  { data.labels.indicators } -> std::convertible_to<MatrixView<const float>>;
+  { data.labels.num_classes } -> std::convertible_to<std::size_t>;
+  { data.roles } -> std::convertible_to<std::span<const Role>>;
+};
+
+/// Says when to stop and which weights to keep: a pure function of the epochs so far (early_stopping.hpp).
+template <class S>
+concept EarlyStopping = requires(const S& rule, const StoppingView& view) {
+  { rule.judge(view) } -> std::same_as<Verdict>;
+  { S::kKeepsBest } -> std::convertible_to<bool>;
+  { S::kNeedsValidation } -> std::convertible_to<bool>;
+};
+
+/// What the learning rate is multiplied by in an epoch, from the epoch alone (nn/optim/schedules.hpp).
+template <class S>
+concept PureSchedule = requires(const S& schedule, std::uint64_t epoch) {
+  { schedule.factor(epoch) } -> std::convertible_to<double>;
+};
+
+/// The same with a memory that is shown every evaluation (nn/optim/plateau.hpp).
+template <class S>
+concept WatchingSchedule = requires(const S& schedule, typename S::State& state, std::uint64_t epoch,
+                                    double x) {
+  { schedule.start() } -> std::same_as<typename S::State>;
+  { schedule.factor(state, epoch) } -> std::convertible_to<double>;
+  schedule.observe(state, x, x);
+};
+
+template <class S>
+concept Schedule = PureSchedule<S> || WatchingSchedule<S>;
+
+/// Changes gradients between backward and the optimiser's step (nn/optim/clip.hpp).
+template <class C, class T>
+concept Clipper = requires(const C& clip, ParameterBlock<T>& block) {
+  clip(block);
+};
+
+/// Delivers the batches of a run in order. `open` returns a session that owns its buffers; what `next`
+/// returns stays valid until the following call, and is null after the last batch of the epoch.
+///
+/// Semantics no compiler can check: the batches are those of sampler.sample for {seed, epoch, 0, 1, ...}.
+template <class L, class S>
+concept Loader = requires(const L& loader, const S& sampler, const SampleSource& source,
+                          const AggregationSpec& spec, std::uint64_t number) {
+  loader.open(sampler, source, spec, number).begin_epoch(number);
+  { loader.open(sampler, source, spec, number).next() } -> std::convertible_to<const MiniBatch*>;
+};
+
+/// A sampler whose batches are the same in every epoch and for every seed says so by `kSameEveryEpoch`; with
+/// one batch, the trainer then samples once.
+template <class S>
+inline constexpr bool same_every_epoch = false;
+template <class S>
+  requires requires { S::kSameEveryEpoch; }
+inline constexpr bool same_every_epoch<S> = S::kSameEveryEpoch;
+
+}  // namespace tessera

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include "tessera/core/error.hpp"
+#include "tessera/core/rng.hpp"
+#include "tessera/graph/normalization.hpp"
+#include "tessera/nn/concepts.hpp"
+#include "tessera/sampling/concepts.hpp"
+#include "tessera/train/batch_inputs.hpp"
+#include "tessera/train/concepts.hpp"
+#include "tessera/train/detail/extras.hpp"
+#include "tessera/train/early_stopping.hpp"
+#include "tessera/train/evaluate.hpp"
+#include "tessera/train/fit_run.hpp"
+#include "tessera/train/inline_loader.hpp"
+#include "tessera/train/records.hpp"
+
+namespace tessera {
+
+/// Trains a model on batches: gather, forward, loss, backward, step. What varies between papers is a policy.
+///
+///     Trainer trainer{model, ClusterSampler(parts, {.clusters_per_batch = 10}), CrossEntropy{}, Adam{.lr =
+///     0.01}}; FitReport report = trainer.fit(data, {.epochs = 200}, BestMetric{}, CosineDecay{200},
+///     ConsoleProgress{});
+///
+/// Besides the data and options, `fit` takes any number of extras in any order: at most one early-stopping
+/// rule (KeepLast without one), at most one schedule, at most one clipper, and hooks. A hook is any object
+/// with some of
+///
+///     on_restore(run)              before the first epoch, to put an earlier run's state in place
+///     on_fit_begin(run)            then, once
+///     on_batch(run, batch)         after every batch; BatchRecord
+///     on_epoch_end(run)            after every epoch and its evaluation
+///     on_fit_end(run, report)      once; FitReport
+///
+/// where `run` is a FitRun. Functions a hook does not have are not called and cost nothing.
+/// Threads  one fit at a time per trainer and model; losses, weights and metrics are the same bits for any
+///          number of threads
+template <Model M, Sampler S, class L, class O, class B = InlineLoader>
+  requires Loss<L, typename M::Scalar> && Optimizer<O, typename M::Scalar> && Loader<B, S>
+class Trainer {
+ public:
+  using Scalar = typename M::Scalar;
+
+  /// Borrows the model, which must outlive the trainer.
+  Trainer(M& model, S sampler, L loss, O optimizer, B loader = {})
+      : model_(model),
+        sampler_(std::move(sampler)),
+        loss_(std::move(loss)),
+        optimizer_(std::move(optimizer)),
+        loader_(std::move(loader)) {}
+
+  const S& sampler() const noexcept { return sampler_; }
+  const L& loss() const noexcept { return loss_; }
+  const O& optimizer() const noexcept { return optimizer_; }
+
+  /// Trains from the model's present weights with a fresh optimiser. The model is left with the last weights,
+  /// or with the best where the stopping rule keeps them.
+  ///
+  /// A batch without a labelled training node takes no step: weights and optimiser stay as they are.
+  /// Cost     allocates nothing per step once every batch size has been seen
+  /// Errors   ConfigError for data or options that cannot be trained with; ShapeError where model and data do
+  /// not
+  ///          fit; Error naming epoch and batch if a loss is not finite; whatever a policy or hook throws
+  template <NodeData D, class... Extras>
+  FitReport fit(const D& data, const FitOptions& options = {}, Extras&&... extras) {
+    static constexpr KeepLast kKeepLast{};
+    static constexpr detail::KeepRate kKeepRate{};
+    static constexpr detail::KeepGradient kKeepGradient{};
+    const auto& stopping = detail::pick<detail::IsStopping>(kKeepLast, extras...);
+    const auto& schedule = detail::pick<detail::IsSchedule>(kKeepRate, extras...);
+    const auto& clip = detail::pick<detail::IsClipper<Scalar>>(kKeepGradient, extras...);
+    using Rule = std::remove_cvref_t<decltype(stopping)>;
+    using Rate = std::remove_cvref_t<decltype(schedule)>;
+
+    const SplitTargets split = checked_split(data, options, Rule::kNeedsValidation || WatchingSchedule<Rate>);
+    const SampleSource source = source_of(data, options, split);
+    FitRun run(model_, std::as_const(sampler_), std::as_const(optimizer_), data, source, options, schedule,
+               stopping);
+    static_assert(
+        (detail::kIsExtra<std::remove_cvref_t<Extras>, Scalar, decltype(run)> && ...),
+        "an extra of fit is neither an early-stopping rule, a schedule, a clipper nor a hook: see Trainer");
+    if (run.num_batches() == 0) throw ConfigError("Trainer::fit: the sampler makes no batch of this data");
+    model_.parameters().zero_grads();
+
+    (detail::call_restore(extras, run), ...);
+    const std::uint64_t resumed_at = run.next_epoch();
+    (detail::call_fit_begin(extras, run), ...);
+    auto batches = open(source, options.seed);
+    std::optional<PreparedAdjacency> prepared;
+    const Adjacency whole = whole_graph(batches, data, options, prepared);
+    while (!run.finished()) {
+      EpochRecord record = train_epoch(run, batches, split.train, schedule, clip, extras...);
+      const bool last = record.epoch + 1 == options.epochs;
+      if (options.eval_every != 0 && (last || (record.epoch + 1) % options.eval_every == 0)) {
+        record.evaluation = evaluate(model_, whole, data, split, loss_, run.metric(), options.infer);
+        record.evaluated = true;
+      }
+      run.finish_epoch(record);
+      (detail::call_epoch_end(extras, run), ...);
+    }
+    tape_.rewind();
+    FitReport report = run.report(resumed_at);
+    (detail::call_fit_end(extras, run, report), ...);
+    return report;
+  }
+
+ private:
+  /// The only batch of a sampler that always makes the same one.
+  struct OneBatch {
+    MiniBatch batch;
+    bool delivered = true;
+
+    void begin_epoch(std::uint64_t) noexcept { delivered = false; }
+    const MiniBatch* next() noexcept { return std::exchange(delivered, true) ? nullptr : &batch; }
+  };
+
+  /// Seconds since the last lap.
+  class Stopwatch {
+   public:
+    double lap() noexcept {
+      const auto now = std::chrono::steady_clock::now();
+      return std::chrono::duration<double>(now - std::exchange(last_, now)).count();
+    }
+
+   private:
+    std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  };
+
+  template <NodeData D>
+  SplitTargets checked_split(const D& data, const FitOptions& options, bool needs_validation) const {
+    check_node_data(data, "Trainer::fit");
+    const std::size_t features = MatrixView<const float>(data.features).cols();
+    const std::size_t classes = data.labels.num_classes;
+    if (features != model_.in_features() || classes != model_.out_features()) {
+      throw ShapeError(message("Trainer::fit: the model maps ", model_.in_features(), " features to ",
+                               model_.out_features(), " classes, the data has ", features, " and ", classes));
+    }
+    SplitTargets split = split_targets(data);
+    if (split.train.rows.empty()) {
+      throw ConfigError("Trainer::fit: data has no labelled training node (roles and labels never meet)");
+    }
+    if (needs_validation && split.val.rows.empty()) {
+      throw ConfigError(
+          "Trainer::fit: the stopping rule needs validation, data has no labelled validation node");
+    }
+    if (needs_validation && options.eval_every == 0) {
+      throw ConfigError("Trainer::fit: the stopping rule needs validation, options.eval_every is 0");
+    }
+    return split;
+  }
+
+  template <NodeData D>
+  static SampleSource source_of(const D& data, const FitOptions& options, const SplitTargets& split) {
+    if (!options.inductive) return {data.graph.view(), data.graph.symmetric, split.train.rows};
+    const CsrView<> graph = data.train_graph.view();
+    if (graph.num_rows != data.graph.view().num_rows) {
+      throw ConfigError(message("Trainer::fit: options.inductive, but data.train_graph has ", graph.num_rows,
+                                " nodes, want ", data.graph.view().num_rows,
+                                " (the graph of training nodes under the same ids)"));
+    }
+    return {graph, data.train_graph.symmetric, split.train.rows};
+  }
+
+  auto open(const SampleSource& source, std::uint64_t seed) const {
+    if constexpr (same_every_epoch<S>) {
+      OneBatch only;
+      typename S::Workspace workspace{};
+      sampler_.sample(source, model_.aggregation(), {seed, 0, 0}, workspace, only.batch);
+      return only;
+    } else {
+      return loader_.open(sampler_, source, model_.aggregation(), seed);
+    }
+  }
+
+  /// The adjacency evaluations use: the training batch's own where that is the whole graph.
+  template <class Batches, NodeData D>
+  Adjacency whole_graph(const Batches& batches, const D& data, const FitOptions& options,
+                        std::optional<PreparedAdjacency>& prepared) const {
+    if (options.eval_every == 0) return {};
+    if constexpr (same_every_epoch<S>) {
+      const MiniBatch& batch = batches.batch;
+      if (!options.inductive && batch.blocks.size() == 1 &&
+          is_whole_graph(batch, data.graph.view().num_rows)) {
+        return batch.blocks.front().adjacency();
+      }
+    }
+    prepared.emplace(prepare_adjacency(data.graph.view(), data.graph.symmetric, model_.aggregation()));
+    return prepared->adjacency();
+  }
+
+  template <class Run, class Batches, class R, class C, class... Extras>
+  EpochRecord train_epoch(Run& run, Batches& batches, const RoleTargets& train, const R& schedule,
+                          const C& clip, Extras&... extras) {
+    EpochRecord record{.epoch = run.next_epoch()};
+    const double factor = [&] {
+      if constexpr (WatchingSchedule<R>) {
+        return static_cast<double>(schedule.factor(run.schedule_state(), record.epoch));
+      } else {
+        return static_cast<double>(schedule.factor(record.epoch));
+      }
+    }();
+    record.learning_rate = factor;
+    if constexpr (requires { optimizer_.lr* factor; }) record.learning_rate = optimizer_.lr * factor;
+
+    Stopwatch watch;
+    double loss_sum = 0;
+    std::size_t labelled = 0;
+    batches.begin_epoch(record.epoch);
+    for (std::uint64_t b = 0; const MiniBatch* batch = batches.next(); ++b) {
+      record.profile.wait += watch.lap();
+      BatchRecord step{.epoch = record.epoch, .batch = b, .nodes = batch->num_nodes()};
+      inputs_.assign(*batch, run.data(), train);
+      step.labelled = inputs_.labelled();
+      record.profile.gather += watch.lap();
+      if (step.labelled > 0) {
+        take_step(run, step, factor, clip, record.profile, watch);
+        loss_sum += step.loss * static_cast<double>(step.labelled);
+        labelled += step.labelled;
+        ++record.steps;
+      }
+      (detail::call_batch(extras, run, std::as_const(step)), ...);
+      record.profile.other += watch.lap();
+    }
+    record.profile.wait += watch.lap();
+    record.train_loss = labelled == 0 ? 0 : loss_sum / static_cast<double>(labelled);
+    record.seconds = record.profile.total();
+    return record;
+  }
+
+  template <class Run, class C>
+  void take_step(Run& run, BatchRecord& step, double factor, const C& clip, Profile& profile,
+                 Stopwatch& watch) {
+    ParameterBlock<Scalar>& parameters = model_.parameters();
+    const std::uint64_t number = step.epoch * run.num_batches() + step.batch;
+    const Pass pass{.training = true, .dropout_key = make_key(run.options().seed, number, Purpose::dropout)};
+    tape_.rewind();
+    const Var x = tape_.input(inputs_.features());
+    const Var logits = std::as_const(model_).forward(tape_, inputs_.adjacencies(), x, pass);
+    const Var loss = loss_(tape_, logits, inputs_.targets());
+    step.loss = static_cast<double>(tape_.value(loss)(0, 0));
+    if (!std::isfinite(step.loss)) {
+      throw Error(message("Trainer::fit: the loss is ", step.loss, " in epoch ", step.epoch, ", batch ",
+                          step.batch,
+                          "; nothing was updated by it. Check features for NaN, or lower the learning rate"));
+    }
+    profile.forward += watch.lap();
+    tape_.backward(loss);
+    profile.backward += watch.lap();
+    clip(parameters);
+    optimizer_.step(run.optimizer_state(), parameters, factor);
+    parameters.zero_grads();
+    profile.optimizer += watch.lap();
+  }
+
+  M& model_;
+  S sampler_;
+  [[no_unique_address]] L loss_;
+  O optimizer_;
+  [[no_unique_address]] B loader_;
+  Tape<Scalar> tape_;
+  BatchInputs<Scalar> inputs_;
+};
+
+}  // namespace tessera
