@@ -19,7 +19,7 @@ namespace tessera {
 /// How a model is run this time.
 struct Pass {
   bool training = false;  ///< dropout is active
-  RngKey dropout_key;     ///< of this step and batch; every dropout of the pass adds its own call number
+  RngKey dropout_key{};   ///< of this step and batch; every dropout of the pass adds its own call number
 };
 
 /// What the rows of the logits should become. Exactly one of `classes` and `indicators` is set.
@@ -27,9 +27,9 @@ struct Pass {
 /// Shapes   classes [N], -1 = not counted; indicators [N, C] of 0 and 1 (NaN = not counted); weights [N], or
 ///          empty where every row weighs 1
 struct Targets {
-  std::span<const std::int32_t> classes;
-  MatrixView<const float> indicators;
-  std::span<const float> weights;
+  std::span<const std::int32_t> classes{};
+  MatrixView<const float> indicators{};
+  std::span<const float> weights{};
 };
 
 /// A trainable map from (adjacencies, node features) to logits.

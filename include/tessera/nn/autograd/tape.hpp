@@ -16,6 +16,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/kernels/elementwise.hpp"
 #include "tessera/nn/autograd/op_arena.hpp"
 #include "tessera/nn/autograd/var.hpp"
 
@@ -28,7 +29,7 @@ class Tape;
 ///
 /// - `op.inputs()`   a range of the Vars the output depends on; absent ones (`Var{}`) are allowed
 /// - `op.reads()`    those of them whose values `vjp` or `jvp` look at; only these stay alive for backward
-/// - `Op::kReadsOutput`, `Op::kName`
+/// - `op.reads_output()`  whether they look at the output's value; `Op::kName` for messages
 /// - `op.vjp(tape, self)`  reads tape.grad(self), which it may overwrite, and adds to the gradient of each
 ///   input that needs one
 /// - `op.jvp(tape, self)`  optional: reads tape.tangent(input) (empty means zero) and fills
@@ -37,7 +38,7 @@ template <class Op, class T>
 concept TapeOperator = std::move_constructible<Op> && requires(const Op& op, Tape<T>& tape, Var self) {
   { *std::begin(op.inputs()) } -> std::convertible_to<Var>;
   std::begin(op.reads());
-  { Op::kReadsOutput } -> std::convertible_to<bool>;
+  { op.reads_output() } -> std::convertible_to<bool>;
   { Op::kName } -> std::convertible_to<std::string_view>;
   op.vjp(tape, self);
 };
@@ -181,15 +182,15 @@ class Tape {
   void add_grad(Var v, MatrixView<const T> grad) {
     const GradSlot<T> slot = grad_slot(v);
     TESSERA_ASSERT(light, grad.rows() <= slot.grad.rows() && grad.cols() == slot.grad.cols());
+    if (slot.add) return axpy(T{1}, grad, slot.grad.middle_rows(0, grad.rows()));
     parallel_for(slot.grad.rows(), kRowGrain, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) {
         const auto to = slot.grad.row(i);
-        if (i >= grad.rows()) {
-          if (!slot.add) std::fill(to.begin(), to.end(), T{0});
-          continue;
+        if (i < grad.rows()) {
+          std::copy(grad.row(i).begin(), grad.row(i).end(), to.begin());
+        } else {
+          std::fill(to.begin(), to.end(), T{0});
         }
-        const auto from = grad.row(i);
-        for (std::size_t j = 0; j < to.size(); ++j) to[j] = slot.add ? to[j] + from[j] : from[j];
       }
     });
   }
@@ -321,11 +322,12 @@ class Tape {
     for (const Var v : op.reads()) {
       if (v) node(v).kept = true;
     }
+    const bool keep_output = op.reads_output();
     Node& n = node(self);
     n.op = ::new (arena_.allocate(sizeof(Op), alignof(Op))) Op(std::move(op));
     n.operation = &kOperation<Op>;
     n.needs_grad = true;
-    n.kept = Op::kReadsOutput;
+    n.kept = keep_output;
   }
 
   Node& node(Var v) {

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+namespace tessera {
+
+/// What networks of one kind of layer do unless their options say otherwise; each layer brings its own.
+struct StackDefaults {
+  bool input_dropout = false;
+  bool layer_norm = false;
+  double layer_norm_eps = 1e-5;
+  bool decay_first_layer_only = false;
+  bool drops_own_input = false;  ///< the layer takes the dropout mask of what enters its weights
+};
+
+}  // namespace tessera

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "tessera/core/error.hpp"
+#include "tessera/kernels/gemm.hpp"
+#include "tessera/nn/autograd/tape.hpp"
+#include "tessera/nn/ops/finish.hpp"
+
+namespace tessera {
+
+namespace detail {
+
+template <Real T>
+Accumulate mode(const GradSlot<T>& slot) noexcept {
+  return slot.add ? Accumulate::yes : Accumulate::no;
+}
+
+/// Z = X W: dW = X^T gz, dX = gz W^T.
+template <Real T>
+void product_vjp(Tape<T>& tape, Var x, Var weight, MatrixView<const T> gz) {
+  if (tape.needs_grad(weight)) {
+    const GradSlot<T> slot = tape.grad_slot(weight);
+    gemm_tn(tape.value(x), gz, slot.grad, mode(slot));
+  }
+  if (tape.needs_grad(x)) {
+    const GradSlot<T> slot = tape.grad_slot(x);
+    gemm_nt(gz, tape.value(weight), slot.grad, mode(slot));
+  }
+}
+
+/// dZ = dX W + X dW, added to `tangent` where `add` says it holds something; returns whether it does now.
+template <Real T>
+bool product_jvp(Tape<T>& tape, Var x, Var weight, MatrixView<T> tangent, bool add) {
+  if (tape.has_tangent(x)) {
+    gemm(tape.tangent(x), tape.value(weight), tangent, add ? Accumulate::yes : Accumulate::no);
+    add = true;
+  }
+  if (tape.has_tangent(weight)) {
+    gemm(tape.value(x), tape.tangent(weight), tangent, add ? Accumulate::yes : Accumulate::no);
+    add = true;
+  }
+  return add;
+}
+
+template <class Ctx>
+void check_product(const Ctx& ctx, Var x, Var weight, std::string_view operation) {
+  const auto a = ctx.value(x);
+  const auto b = ctx.value(weight);
+  if (a.cols() != b.rows()) {
+    throw ShapeError(message(operation, ": x is [", a.rows(), ", ", a.cols(), "], weight is [", b.rows(),
+                             ", ", b.cols(), "]; want as many columns in x as rows in weight"));
+  }
+}
+
+template <Real T>
+struct LinearOp {
+  static constexpr std::string_view kName = "linear";
+  Var x;
+  Var weight;
+  Var addend;
+  Finish finish;
+
+  std::array<Var, 4> inputs() const noexcept { return {x, weight, addend, finish.bias}; }
+  std::array<Var, 2> reads() const noexcept { return {x, weight}; }
+  bool reads_output() const noexcept { return finish.activation != Activation::none; }
+
+  void vjp(Tape<T>& tape, Var self) const {
+    const MatrixView<const T> gz = finish_vjp(tape, self, finish);
+    product_vjp(tape, x, weight, gz);
+    if (tape.needs_grad(addend)) tape.add_grad(addend, gz);
+  }
+  void jvp(Tape<T>& tape, Var self) const {
+    const MatrixView<T> t = tape.make_tangent(self);
+    bool add = tape.has_tangent(addend);
+    if (add) copy_or_zero(tape.tangent(addend), t);
+    if (!product_jvp(tape, x, weight, t, add)) copy_or_zero(MatrixView<const T>(), t);
+    finish_jvp(tape, self, finish, t);
+  }
+};
+
+template <Real T>
+struct LinearPairOp {
+  static constexpr std::string_view kName = "linear_pair";
+  Var x;
+  Var weight_x;
+  Var y;
+  Var weight_y;
+  Finish finish;
+
+  std::array<Var, 5> inputs() const noexcept { return {x, weight_x, y, weight_y, finish.bias}; }
+  std::array<Var, 4> reads() const noexcept { return {x, weight_x, y, weight_y}; }
+  bool reads_output() const noexcept { return finish.activation != Activation::none; }
+
+  void vjp(Tape<T>& tape, Var self) const {
+    const MatrixView<const T> gz = finish_vjp(tape, self, finish);
+    product_vjp(tape, x, weight_x, gz);
+    product_vjp(tape, y, weight_y, gz);
+  }
+  void jvp(Tape<T>& tape, Var self) const {
+    const MatrixView<T> t = tape.make_tangent(self);
+    bool add = product_jvp(tape, x, weight_x, t, false);
+    if (!product_jvp(tape, y, weight_y, t, add)) copy_or_zero(MatrixView<const T>(), t);
+    finish_jvp(tape, self, finish, t);
+  }
+};
+
+}  // namespace detail
+
+/// y = dropout(activation(x W + b)) in one pass over the output.
+///
+/// Shapes   x [N, F_in], weight [F_in, F_out], finish.bias [1, F_out] -> y [N, F_out]
+/// Cost     2 N F_in F_out flops, backward twice that; no product is made for an x without gradient. Keeps x
+///          and weight, and y under an activation
+/// Errors   ShapeError if the shapes do not fit
+template <class Ctx>
+Var linear(Ctx& ctx, Var x, Var weight, const Finish& finish = {}) {
+  using T = typename Ctx::Scalar;
+  detail::check_product(ctx, x, weight, "linear");
+  const MatrixView<const T> w = ctx.value(weight);
+  detail::check_finish(ctx, finish, w.cols(), "linear");
+  Tensor<T> y(ctx.value(x).rows(), w.cols());
+  gemm(ctx.value(x), w, y.view(), Accumulate::no, detail::epilogue_of(ctx, finish));
+  return ctx.record(std::move(y), detail::LinearOp<T>{x, weight, Var{}, finish});
+}
+
+/// y = a B.
+///
+/// Shapes   a [N, K], b [K, M] -> y [N, M]
+/// Errors   ShapeError if the shapes do not fit
+template <class Ctx>
+Var matmul(Ctx& ctx, Var a, Var b) {
+  return linear(ctx, a, b);
+}
+
+/// y = dropout(activation(addend + x W + b)); takes the memory of `addend`, which no operator may read
+/// afterwards.
+///
+/// Shapes   addend [N, F_out], x [N, F_in], weight [F_in, F_out], finish.bias [1, F_out] -> y [N, F_out]
+/// Errors   ShapeError if the shapes do not fit
+template <class Ctx>
+Var add_linear(Ctx& ctx, Var addend, Var x, Var weight, const Finish& finish = {}) {
+  using T = typename Ctx::Scalar;
+  detail::check_product(ctx, x, weight, "add_linear");
+  const MatrixView<const T> w = ctx.value(weight);
+  detail::check_finish(ctx, finish, w.cols(), "add_linear");
+  if (ctx.value(addend).rows() != ctx.value(x).rows() || ctx.value(addend).cols() != w.cols()) {
+    throw ShapeError(message("add_linear: addend is [", ctx.value(addend).rows(), ", ",
+                             ctx.value(addend).cols(), "], want [", ctx.value(x).rows(), ", ", w.cols(),
+                             "]"));
+  }
+  Tensor<T> y = ctx.take(addend);
+  gemm(ctx.value(x), w, y.view(), Accumulate::yes, detail::epilogue_of(ctx, finish));
+  return ctx.record(std::move(y), detail::LinearOp<T>{x, weight, addend, finish});
+}
+
+/// z = dropout(activation(x W_x + y W_y + b)): the product of [x | y] with stacked weights, without the copy.
+///
+/// Shapes   x [N, F], weight_x [F, F_out], y [N, G], weight_y [G, F_out] -> z [N, F_out]
+/// Errors   ShapeError if the shapes do not fit
+template <class Ctx>
+Var linear_pair(Ctx& ctx, Var x, Var weight_x, Var y, Var weight_y, const Finish& finish = {}) {
+  using T = typename Ctx::Scalar;
+  detail::check_product(ctx, x, weight_x, "linear_pair");
+  detail::check_product(ctx, y, weight_y, "linear_pair");
+  const MatrixView<const T> w = ctx.value(weight_x);
+  detail::check_finish(ctx, finish, w.cols(), "linear_pair");
+  if (ctx.value(x).rows() != ctx.value(y).rows() || ctx.value(weight_y).cols() != w.cols()) {
+    throw ShapeError(message("linear_pair: y W_y is [", ctx.value(y).rows(), ", ", ctx.value(weight_y).cols(),
+                             "], want [", ctx.value(x).rows(), ", ", w.cols(), "]"));
+  }
+  Tensor<T> z(ctx.value(x).rows(), w.cols());
+  gemm(ctx.value(x), w, z.view(), Accumulate::no);
+  gemm(ctx.value(y), ctx.value(weight_y), z.view(), Accumulate::yes, detail::epilogue_of(ctx, finish));
+  return ctx.record(std::move(z), detail::LinearPairOp<T>{x, weight_x, y, weight_y, finish});
+}
+
+}  // namespace tessera
