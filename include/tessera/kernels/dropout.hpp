@@ -7,12 +7,13 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <type_traits>
 
 #include "tessera/core/error.hpp"
 #include "tessera/core/matrix_view.hpp"
-#include "tessera/core/parallel.hpp"
 #include "tessera/core/rng.hpp"
 #include "tessera/core/scalar.hpp"
+#include "tessera/kernels/elementwise.hpp"
 #include "tessera/kernels/epilogue.hpp"
 
 // The draw behind dropout. Element (i, j) owns 16 random bits h, its number is (h + 1/2) / 65536, and it is
@@ -128,6 +129,32 @@ constexpr bool dropout_keeps(const DropoutMask& mask, std::size_t i, std::size_t
                                 mask.key);
   const std::uint32_t bits = (words[piece / 2] >> (piece % 2 == 0 ? 0 : 16)) & 0xffffu;
   return bits >= detail::dropout_threshold(mask);
+}
+
+/// y_ij = x_ij / (1 - p) where dropout keeps (i, j), else 0.
+///
+/// Shapes   x, y [N, F]; y may be x
+/// Cost     work O(N F), nothing allocated, no mask stored
+/// Errors   ShapeError if the extents differ, ConfigError if the probability is outside [0, 1]
+/// Threads  safe to call concurrently on distinct y; result independent of T
+template <Real T>
+void dropout(std::type_identity_t<MatrixView<const T>> x, MatrixView<T> y, const DropoutMask& mask) {
+  check_dropout(mask, "dropout");
+  detail::check_shape("dropout", "x", x, y.rows(), y.cols());
+  detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
+    const T* const from = x.data() + i * x.stride();
+    if (from != to) std::copy_n(from, y.cols(), to);
+    detail::dropout_row(to, y.cols(), i, mask);
+  });
+}
+
+/// The gradient of dropout: the same mask, drawn again. Contract as dropout.
+template <Real T>
+void dropout_backward(std::type_identity_t<MatrixView<const T>> grad_y, MatrixView<T> grad_x,
+                      const DropoutMask& mask) {
+  check_dropout(mask, "dropout_backward");
+  detail::check_shape("dropout_backward", "grad_y", grad_y, grad_x.rows(), grad_x.cols());
+  dropout<T>(grad_y, grad_x, mask);
 }
 
 }  // namespace tessera

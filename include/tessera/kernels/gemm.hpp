@@ -12,16 +12,13 @@
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/scalar.hpp"
+#include "tessera/kernels/accumulate.hpp"
 #include "tessera/kernels/detail/epilogue_row.hpp"
 #include "tessera/kernels/detail/gemm_tile.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/epilogue.hpp"
 
 namespace tessera {
-
-/// Whether a kernel replaces its output or adds to it.
-enum class Accumulate : bool { no, yes };
-
 namespace detail {
 
 /// Below this many operations a GEMM stays on the calling thread: it ends before others have woken up.
@@ -35,14 +32,6 @@ inline void check_gemm(std::string_view name, std::size_t depth_a, std::size_t d
   if (c_rows != rows || c_cols != cols) {
     throw ShapeError(message(name, ": c is [", c_rows, ", ", c_cols, "], want [", rows, ", ", cols, "]"));
   }
-}
-
-template <Real T>
-void check_epilogue(std::string_view name, const Epilogue<T>& epilogue, std::size_t cols) {
-  if (!epilogue.bias.empty() && epilogue.bias.size() != cols) {
-    throw ShapeError(message(name, ": bias has ", epilogue.bias.size(), " elements, want ", cols));
-  }
-  check_dropout(epilogue.dropout, name);
 }
 
 /// Runs body(begin, end) over [0, count), on this thread alone when `serial`.
@@ -106,20 +95,52 @@ void gemm_rows_of_a(MatrixView<const T> a, MatrixView<const T> b, MatrixView<T> 
 template <Real T>
 void gemm_tn_block(Isa isa, MatrixView<const T> a, MatrixView<const T> b, std::size_t k0, std::size_t k1,
                    std::size_t i0, std::size_t i1, const PanelPlan& plan, MatrixView<T> c, bool add) {
-  Array<T> packed(std::min(kGemmDepth, k1 - k0) * plan.padded_cols());
+  const std::size_t rows = i1 - i0;
+  const std::size_t padded_rows = (rows + kGemmRowStep - 1) / kGemmRowStep * kGemmRowStep;
+  const std::size_t max_depth = std::min(kGemmDepth, k1 - k0);
+  Array<T> packed(max_depth * (plan.padded_cols() + padded_rows));
+  T* const packed_b = packed.data();
+  T* const packed_a = packed.data() + max_depth * plan.padded_cols();
   for (std::size_t k = k0; k < k1; k += kGemmDepth) {
     const std::size_t depth = std::min(kGemmDepth, k1 - k);
-    pack_panels(b, k, depth, plan, packed.data());
     dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
-      gemm_block<true>(level, a.data() + k * a.stride() + i0, a.stride(), i1 - i0, depth, packed.data(), plan,
-                       c.data() + i0 * c.stride(), c.stride(), add || k > k0);
+      pack_panels(b, k, depth, plan, packed_b);
+      pack_columns(a, k, depth, i0, rows, packed_a);
+      gemm_block<true>(level, packed_a, 0, rows, depth, packed_b, plan, c.data() + i0 * c.stride(),
+                       c.stride(), add || k > k0);
     });
   }
 }
 
-/// C = A^T B, or its transpose B^T A written into C when that fills the registers better.
-///
-/// The summed rows are cut into blocks that depend on the extents alone; block sums are added in order.
+/// to[j] += from[j], compiled for `isa`.
+template <class T>
+void add_run(Isa isa, const T* from, std::size_t count, T* to) {
+  dispatch(isa, [&](auto) TESSERA_INLINE_LAMBDA {
+    T* const sum = to;
+    const T* const term = from;
+    for (std::size_t j = 0, n = count; j < n; ++j) sum[j] += term[j];
+  });
+}
+
+/// How A^T B is cut: tiles of rows of the result, times blocks of summed rows. Depends on the extents alone.
+struct TnPlan {
+  static constexpr std::size_t kTileRows = 8 * kGemmRowStep;
+  static constexpr std::size_t kTasks = 32;      // enough to balance, few enough to add up cheaply
+  static constexpr std::size_t kMinDepth = 512;  // so that a partial sum costs little to write and read
+
+  TnPlan(std::size_t depth, std::size_t rows) noexcept {
+    tiles = (rows + kTileRows - 1) / kTileRows;
+    const std::size_t most = (depth + kMinDepth - 1) / kMinDepth;
+    const std::size_t wanted = std::min((kTasks + tiles - 1) / tiles, most);
+    const std::size_t share = (depth + wanted - 1) / wanted;
+    block = (share + kGemmDepth - 1) / kGemmDepth * kGemmDepth;
+    blocks = (depth + block - 1) / block;
+  }
+
+  std::size_t tiles, block, blocks;
+};
+
+/// C = A^T B, or C^T = A^T B if `swapped`.
 template <Real T>
 void gemm_columns_of_a(MatrixView<const T> a, MatrixView<const T> b, MatrixView<T> c, bool swapped,
                        Accumulate accumulate) {
@@ -127,45 +148,37 @@ void gemm_columns_of_a(MatrixView<const T> a, MatrixView<const T> b, MatrixView<
   const std::size_t rows = a.cols();
   const std::size_t cols = b.cols();
   const Isa isa = tessera::active_isa();
-  const PanelPlan plan = gemm_panels<T>(isa, cols);
+  const PanelPlan panels = gemm_panels<T>(isa, cols);
+  const TnPlan plan(depth, rows);
   const bool serial = 2.0 * static_cast<double>(c.size()) * static_cast<double>(depth) < kGemmSerialFlops;
 
-  constexpr std::size_t kTileRows = 4 * kGemmRowStep;
-  constexpr std::size_t kTasks = 64;  // enough for any machine to balance, few enough to add up
-  const std::size_t tiles = (rows + kTileRows - 1) / kTileRows;
-  const std::size_t depth_blocks = (depth + kGemmDepth - 1) / kGemmDepth;
-  const std::size_t wanted = std::min((kTasks + tiles - 1) / tiles, (depth_blocks + 1) / 2);
-  const std::size_t block = (depth_blocks + wanted - 1) / wanted * kGemmDepth;
-  const std::size_t blocks = (depth + block - 1) / block;
-
-  const bool direct = blocks == 1 && !swapped;
-  Array<T> partial(direct ? 0 : blocks * rows * cols);
-  const auto task = [&](std::size_t t) {
-    const std::size_t k0 = t / tiles * block;
-    const std::size_t i0 = t % tiles * kTileRows;
-    const MatrixView<T> to = direct ? c : MatrixView<T>(partial.data() + t / tiles * rows * cols, rows, cols);
-    gemm_tn_block(isa, a, b, k0, std::min(depth, k0 + block), i0, std::min(rows, i0 + kTileRows), plan, to,
-                  direct && accumulate == Accumulate::yes);
-  };
-  if (serial) {
-    for (std::size_t t = 0; t < blocks * tiles; ++t) task(t);
-  } else {
-    parallel_blocks(blocks * tiles, task);
-  }
+  const bool direct = plan.blocks == 1 && !swapped;
+  Array<T> partial(direct ? 0 : plan.blocks * rows * cols);
+  for_tiles(plan.blocks * plan.tiles, 1, serial, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t) {
+      const std::size_t part = t / plan.tiles;
+      const std::size_t k0 = part * plan.block;
+      const std::size_t i0 = t % plan.tiles * TnPlan::kTileRows;
+      gemm_tn_block(isa, a, b, k0, std::min(depth, k0 + plan.block), i0,
+                    std::min(rows, i0 + TnPlan::kTileRows), panels,
+                    direct ? c : MatrixView<T>(partial.data() + part * rows * cols, rows, cols),
+                    direct && accumulate == Accumulate::yes);
+    }
+  });
   if (direct) return;
 
-  for_tiles(c.rows(), std::max<std::size_t>(1, 16384 / c.cols()), serial,
-            [&](std::size_t begin, std::size_t end) {
-              for (std::size_t i = begin; i < end; ++i) {
-                T* const to = c.row(i).data();
-                if (accumulate == Accumulate::no) std::fill_n(to, c.cols(), T{0});
-                for (std::size_t r = 0; r < blocks; ++r) {
-                  const T* const from = partial.data() + r * rows * cols + (swapped ? i : i * cols);
-                  const std::size_t step = swapped ? cols : 1;
-                  for (std::size_t j = 0; j < c.cols(); ++j) to[j] += from[j * step];
-                }
-              }
-            });
+  const std::size_t grain = std::max<std::size_t>(1, 8192 / cols);
+  for_tiles(rows, grain, serial, [&](std::size_t begin, std::size_t end) {
+    T* const sum = partial.data() + begin * cols;
+    const std::size_t count = (end - begin) * cols;
+    for (std::size_t r = 1; r < plan.blocks; ++r) add_run(isa, sum + r * rows * cols, count, sum);
+    for (std::size_t i = begin; i < end; ++i) {
+      for (std::size_t j = 0; j < cols; ++j) {
+        T& to = swapped ? c.data()[j * c.stride() + i] : c.data()[i * c.stride() + j];
+        to = accumulate == Accumulate::yes ? to + partial[i * cols + j] : partial[i * cols + j];
+      }
+    }
+  });
 }
 
 }  // namespace detail
@@ -183,7 +196,7 @@ void gemm(std::type_identity_t<MatrixView<const T>> a, std::type_identity_t<Matr
           MatrixView<T> c, Accumulate accumulate = Accumulate::no,
           const std::type_identity_t<Epilogue<T>>& epilogue = {}) {
   detail::check_gemm("gemm", a.cols(), b.rows(), a.rows(), b.cols(), c.rows(), c.cols());
-  detail::check_epilogue("gemm", epilogue, c.cols());
+  detail::check_epilogue_fits("gemm", epilogue, c.cols());
   if (c.empty()) return;
   detail::gemm_rows_of_a<false, T>(a, b, c, accumulate, epilogue);
 }

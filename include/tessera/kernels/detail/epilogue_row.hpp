@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <span>
+#include <string_view>
 
+#include "tessera/core/error.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/dropout.hpp"
 #include "tessera/kernels/epilogue.hpp"
@@ -40,6 +42,15 @@ template <Real T>
 bool is_identity(const Epilogue<T>& epilogue) noexcept {
   return epilogue.bias.empty() && epilogue.activation == Activation::none &&
          dropout_threshold(epilogue.dropout) == 0;
+}
+
+/// Errors   ShapeError if the bias has another length, ConfigError if the probability is outside [0, 1]
+template <Real T>
+void check_epilogue_fits(std::string_view name, const Epilogue<T>& epilogue, std::size_t cols) {
+  if (!epilogue.bias.empty() && epilogue.bias.size() != cols) {
+    throw ShapeError(message(name, ": bias has ", epilogue.bias.size(), " elements, want ", cols));
+  }
+  check_dropout(epilogue.dropout, name);
 }
 
 }  // namespace tessera::detail

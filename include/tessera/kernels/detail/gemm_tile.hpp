@@ -77,7 +77,7 @@ PanelPlan gemm_panels(Isa isa, std::size_t cols) noexcept {
 
 /// Copies rows [k0, k0 + depth) of B [K, N] into panels, one after the other.
 template <class T>
-void pack_panels(MatrixView<const T> b, std::size_t k0, std::size_t depth, const PanelPlan& plan, T* out) {
+TESSERA_ALWAYS_INLINE void pack_panels(MatrixView<const T> b, std::size_t k0, std::size_t depth, const PanelPlan& plan, T* out) {
   for (std::size_t p = 0; p < plan.panels(); ++p) {
     const std::size_t width = plan.width(p);
     const std::size_t padded = plan.padded_width(p);
@@ -109,8 +109,26 @@ void pack_panels_transposed(MatrixView<const T> b, std::size_t k0, std::size_t d
   }
 }
 
-/// c [R, V * W] = or += A [R, depth] * panel. A's element (m, k) lies at a[m * lda + k], or at a[k * lda + m]
-/// if kTransposed.
+/// Copies columns [i0, i0 + rows) of rows [k0, k0 + depth) of A [K, M] into groups of kGemmRowStep columns,
+/// each [depth][kGemmRowStep] and zero-padded: the left operand of A^T B, read along short cache-line runs.
+template <class T>
+TESSERA_ALWAYS_INLINE void pack_columns(MatrixView<const T> a, std::size_t k0, std::size_t depth,
+                                        std::size_t i0, std::size_t rows, T* out) {
+  for (std::size_t i = 0; i < rows; i += kGemmRowStep) {
+    const std::size_t count = std::min(kGemmRowStep, rows - i);
+    const T* from = a.data() + k0 * a.stride() + i0 + i;
+    for (std::size_t k = 0; k < depth; ++k, from += a.stride(), out += kGemmRowStep) {
+      if (count == kGemmRowStep) {
+        __builtin_memcpy(out, from, kGemmRowStep * sizeof(T));
+      } else {
+        for (std::size_t m = 0; m < kGemmRowStep; ++m) out[m] = m < count ? from[m] : T{0};
+      }
+    }
+  }
+}
+
+/// c [R, V * W] = or += A [R, depth] * panel. A's element (m, k) lies at a[m * lda + k] or, if kTransposed,
+/// in a group of pack_columns.
 template <bool kTransposed, std::size_t W, std::size_t R, std::size_t V, class T>
 TESSERA_ALWAYS_INLINE void gemm_micro_kernel(const T* a, std::size_t lda, const T* panel, std::size_t depth,
                                              T* c, std::size_t ldc, bool add) noexcept {
@@ -123,7 +141,7 @@ TESSERA_ALWAYS_INLINE void gemm_micro_kernel(const T* a, std::size_t lda, const 
       unroll<V>([&](auto v) TESSERA_INLINE_LAMBDA { acc[r][v] += x * b[v]; });
     });
     panel += V * W;
-    a += kTransposed ? lda : 1;
+    a += kTransposed ? kGemmRowStep : 1;
   }
   unroll<R>([&](auto r) TESSERA_INLINE_LAMBDA {
     unroll<V>([&](auto v) TESSERA_INLINE_LAMBDA {
@@ -143,27 +161,26 @@ template <bool kTransposed, std::size_t W, std::size_t R, std::size_t V, class T
 TESSERA_ALWAYS_INLINE void gemm_panel(const T* a, std::size_t lda, std::size_t rows, std::size_t depth,
                                       const T* panel, std::size_t width, T* c, std::size_t ldc,
                                       bool add) noexcept {
+  static_assert(kGemmRowStep % R == 0);
   for (std::size_t i = 0; i < rows; i += R) {
     const std::size_t count = std::min(R, rows - i);
-    const T* tile_a = kTransposed ? a + i : a + i * lda;
+    const T* tile_a =
+        kTransposed ? a + i / kGemmRowStep * depth * kGemmRowStep + i % kGemmRowStep : a + i * lda;
     std::size_t tile_lda = lda;
     T* const tile_c = c + i * ldc;
     if (count == R && width == V * W) {
       gemm_micro_kernel<kTransposed, W, R, V>(tile_a, tile_lda, panel, depth, tile_c, ldc, add);
       continue;
     }
-    alignas(64) T edge_a[R * kGemmDepth];
+    alignas(64) T edge_a[kTransposed ? 1 : R * kGemmDepth];
     alignas(64) T edge_c[R * V * W];
-    if (count < R) {
-      const std::size_t next = kTransposed ? R : depth;  // distance of rows, or of columns
+    if (!kTransposed && count < R) {
       for (std::size_t m = 0; m < R; ++m) {
-        for (std::size_t k = 0; k < depth; ++k) {
-          edge_a[kTransposed ? k * next + m : m * next + k] =
-              m >= count ? T{0} : tile_a[kTransposed ? k * lda + m : m * lda + k];
-        }
+        for (std::size_t k = 0; k < depth; ++k)
+          edge_a[m * depth + k] = m < count ? tile_a[m * lda + k] : T{0};
       }
       tile_a = edge_a;
-      tile_lda = next;
+      tile_lda = depth;
     }
     gemm_micro_kernel<kTransposed, W, R, V>(tile_a, tile_lda, panel, depth, edge_c, V * W, false);
     for (std::size_t m = 0; m < count; ++m) {
@@ -174,7 +191,8 @@ TESSERA_ALWAYS_INLINE void gemm_panel(const T* a, std::size_t lda, std::size_t r
   }
 }
 
-/// c [rows, N] = or += A [rows, depth] * B, one packed block of B with depth <= kGemmDepth.
+/// c [rows, N] = or += A [rows, depth] * B, one packed block of B with depth <= kGemmDepth; A is packed too
+/// if kTransposed.
 template <bool kTransposed, class L, class T>
 TESSERA_ALWAYS_INLINE void gemm_block(L, const T* a, std::size_t lda, std::size_t rows, std::size_t depth,
                                       const T* packed, const PanelPlan& plan, T* c, std::size_t ldc,

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+
+#include "tessera/core/matrix_view.hpp"
+#include "tessera/core/parallel.hpp"
+#include "tessera/core/scalar.hpp"
+#include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/dispatch.hpp"
+
+namespace tessera {
+namespace detail {
+
+/// Calls row(y_i, i) compiled for the active level, in parallel over blocks of rows.
+template <class T, class Row>
+void for_rows(MatrixView<T> y, Row&& row) {
+  const Isa isa = tessera::active_isa();
+  parallel_for(y.rows(), rows_per_block(y.cols()), [&](std::size_t begin, std::size_t end) {
+    dispatch(isa, [&](auto) TESSERA_INLINE_LAMBDA {
+      for (std::size_t i = begin; i < end; ++i) row(y.data() + i * y.stride(), i);
+    });
+  });
+}
+
+}  // namespace detail
+
+// The four functions below share one contract.
+//
+// Shapes   all matrices [N, F], any strides; y may be one of the inputs
+// Cost     work O(N F), nothing allocated; on the calling thread up to 16 Ki elements
+// Errors   ShapeError if the extents differ
+// Threads  safe to call concurrently on distinct y; result independent of T
+
+/// y = a + b.
+template <Real T>
+void add(std::type_identity_t<MatrixView<const T>> a, std::type_identity_t<MatrixView<const T>> b,
+         MatrixView<T> y) {
+  detail::check_shape("add", "a", a, y.rows(), y.cols());
+  detail::check_shape("add", "b", b, y.rows(), y.cols());
+  detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
+    const T* const u = a.data() + i * a.stride();
+    const T* const v = b.data() + i * b.stride();
+    for (std::size_t j = 0, n = y.cols(); j < n; ++j) to[j] = u[j] + v[j];
+  });
+}
+
+/// y = a * b, element by element.
+template <Real T>
+void multiply(std::type_identity_t<MatrixView<const T>> a, std::type_identity_t<MatrixView<const T>> b,
+              MatrixView<T> y) {
+  detail::check_shape("multiply", "a", a, y.rows(), y.cols());
+  detail::check_shape("multiply", "b", b, y.rows(), y.cols());
+  detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
+    const T* const u = a.data() + i * a.stride();
+    const T* const v = b.data() + i * b.stride();
+    for (std::size_t j = 0, n = y.cols(); j < n; ++j) to[j] = u[j] * v[j];
+  });
+}
+
+/// y = alpha x.
+template <Real T>
+void scale(std::type_identity_t<T> alpha, std::type_identity_t<MatrixView<const T>> x, MatrixView<T> y) {
+  detail::check_shape("scale", "x", x, y.rows(), y.cols());
+  detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
+    const T* const u = x.data() + i * x.stride();
+    const T factor = alpha;
+    for (std::size_t j = 0, n = y.cols(); j < n; ++j) to[j] = factor * u[j];
+  });
+}
+
+/// y += alpha x.
+template <Real T>
+void axpy(std::type_identity_t<T> alpha, std::type_identity_t<MatrixView<const T>> x, MatrixView<T> y) {
+  detail::check_shape("axpy", "x", x, y.rows(), y.cols());
+  detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
+    const T* const u = x.data() + i * x.stride();
+    const T factor = alpha;
+    for (std::size_t j = 0, n = y.cols(); j < n; ++j) to[j] += factor * u[j];
+  });
+}
+
+}  // namespace tessera
