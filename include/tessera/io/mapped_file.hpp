@@ -80,8 +80,8 @@ class MappedFile {
     if (::fstat(fd.get(), &info) != 0) fail_system(path_, "inspect", errno);
     if (S_ISDIR(info.st_mode)) Place(path_).fail("GEN-02", "this is a folder, want a file");
     const auto size = static_cast<std::size_t>(info.st_size);
-    if (S_ISREG(info.st_mode) && size == 0) return;
-    if (!options.map || !S_ISREG(info.st_mode) || !map(fd.get(), size, options.access)) {
+    // Pipes have no size, and files the kernel makes up (/proc) say 0: both are read to their end.
+    if (!options.map || !S_ISREG(info.st_mode) || size == 0 || !map(fd.get(), size, options.access)) {
       read_all(fd.get(), S_ISREG(info.st_mode) ? size : 0, options.max_bytes);
     }
   }

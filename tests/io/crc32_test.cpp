@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#include "tessera/io/crc32.hpp"
+
+#include <string>
+#include <string_view>
+
+#include "support/catch.hpp"
+
+using namespace tessera;
+
+namespace {
+
+std::uint32_t crc_of(std::string_view text, std::uint32_t start = 0) {
+  return io::crc32(std::as_bytes(std::span(text)), start);
+}
+
+// The definition, bit by bit.
+std::uint32_t slow_crc(std::string_view text) {
+  std::uint32_t crc = 0xffffffffu;
+  for (const char c : text) {
+    crc ^= static_cast<unsigned char>(c);
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1u) != 0 ? 0xedb88320u : 0u);
+  }
+  return ~crc;
+}
+
+}  // namespace
+
+TEST_CASE("CRC-32 has its published check value", "[io]") {
+  CHECK(crc_of("") == 0);
+  CHECK(crc_of("123456789") == 0xcbf43926u);
+}
+
+TEST_CASE("CRC-32 agrees with its definition at every length and split", "[io]") {
+  std::string text;
+  for (int i = 0; i < 70; ++i) {
+    CHECK(crc_of(text) == slow_crc(text));
+    for (std::size_t cut = 0; cut <= text.size(); cut += 5) {
+      CHECK(crc_of(std::string_view(text).substr(cut), crc_of(std::string_view(text).substr(0, cut))) ==
+            slow_crc(text));
+    }
+    text.push_back(static_cast<char>(i * 37 + 11));
+  }
+}
