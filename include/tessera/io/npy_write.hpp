@@ -57,7 +57,8 @@ namespace detail {
 /// Hands an array's bytes to `sink` piece by piece: the preamble, then the rows.
 template <NpyElement T, class Sink>
 void emit_npy(MatrixView<const T> values, std::span<const std::uint64_t> shape, Sink&& sink) {
-  sink(std::as_bytes(std::span(npy_preamble(npy_descr<T>(), shape))));
+  const std::string preamble = npy_preamble(npy_descr<T>(), shape);
+  sink(std::as_bytes(std::span(preamble)));
   if (values.empty()) return;
   if (values.contiguous()) {
     sink(std::as_bytes(std::span(values.data(), values.size())));
