@@ -44,7 +44,7 @@ struct StepDecay {
 
 /// Multiplies by gamma at each milestone; a milestone that is listed twice counts twice.
 struct MultiStepDecay {
-  std::vector<std::uint64_t> milestones;
+  std::vector<std::uint64_t> milestones = {};
   double gamma = 0.1;
 
   double factor(std::uint64_t epoch) const {
