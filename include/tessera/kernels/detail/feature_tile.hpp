@@ -121,6 +121,10 @@ TESSERA_ALWAYS_INLINE void with_at_least(std::size_t wanted, std::index_sequence
 template <std::size_t Max>
 struct TileSizes;
 template <>
+struct TileSizes<2> {
+  using type = std::index_sequence<1, 2>;
+};
+template <>
 struct TileSizes<4> {
   using type = std::index_sequence<1, 2, 3, 4>;
 };

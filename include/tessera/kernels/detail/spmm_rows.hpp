@@ -116,17 +116,14 @@ TESSERA_ALWAYS_INLINE void sum_rows_by(const SumInput<X, Y>& in, const SumOutput
                 [&](auto v) TESSERA_INLINE_LAMBDA { sum_rows_tiled<Unit, v(), kWeighting>(in, out, plan); });
 }
 
-/// Rows narrower than a register: the widest power of two that fits, at most two units.
+/// Rows of fewer columns than two registers hold: the widest power of two that fits, at most two units.
 template <std::size_t W, Weighting kWeighting, class X, class Y>
 TESSERA_ALWAYS_INLINE void sum_rows_narrow(const SumInput<X, Y>& in, const SumOutput<Y>& out) {
-  if (in.cols < W) {
-    if constexpr (W > 1) sum_rows_narrow<W / 2, kWeighting>(in, out);
-    return;
+  if (in.cols >= W) {
+    sum_rows_by<PlainUnit<X, Y, W>, 2, kWeighting>(in, out);
+  } else if constexpr (W > 1) {
+    sum_rows_narrow<W / 2, kWeighting>(in, out);
   }
-  using Unit = PlainUnit<X, Y, W>;
-  const TilePlan plan(in.cols, W, 2);
-  with_at_least(plan.units, std::index_sequence<1, 2>{},
-                [&](auto v) TESSERA_INLINE_LAMBDA { sum_rows_tiled<Unit, v(), kWeighting>(in, out, plan); });
 }
 
 /// Sums of rows [out.first, out.last) at one instruction-set level.
@@ -135,22 +132,13 @@ TESSERA_ALWAYS_INLINE void sum_rows(L, const SumInput<X, Y>& in, const SumOutput
   constexpr std::size_t W = L::template lanes<Y>();
   constexpr std::size_t kAccumulators = L::kRegisters == 32 ? 16 : 12;
   constexpr bool kPairs = std::is_same_v<X, bf16> && std::endian::native == std::endian::little;
-  if constexpr (kPairs) {
-    if (in.cols >= 2 * W) return sum_rows_by<PairUnit<W>, kAccumulators / 2, kWeighting>(in, out);
+  if (in.cols < 2 * W) {
+    sum_rows_narrow<W, kWeighting>(in, out);
+  } else if constexpr (kPairs) {
+    sum_rows_by<PairUnit<W>, kAccumulators / 2, kWeighting>(in, out);
+  } else {
+    sum_rows_by<PlainUnit<X, Y, W>, kAccumulators, kWeighting>(in, out);
   }
-  if (in.cols >= W && !(kPairs && in.cols >= 2 * W)) {
-    using Unit = PlainUnit<X, Y, W>;
-    if constexpr (kPairs) {  // F < 2 W: two units at most
-      const TilePlan plan(in.cols, W, 2);
-      with_at_least(plan.units, std::index_sequence<1, 2>{}, [&](auto v) TESSERA_INLINE_LAMBDA {
-        sum_rows_tiled<Unit, v(), kWeighting>(in, out, plan);
-      });
-    } else {
-      sum_rows_by<Unit, kAccumulators, kWeighting>(in, out);
-    }
-    return;
-  }
-  sum_rows_narrow<W / 2, kWeighting>(in, out);
 }
 
 }  // namespace tessera::detail
