@@ -105,12 +105,12 @@ struct ZipPart {
   std::string content;
   bool deflate = false;
   std::uint16_t flags = 0;
-  std::optional<std::uint16_t> method;
-  std::optional<std::uint32_t> crc;
-  std::optional<std::uint64_t> declared_size;  ///< uncompressed, in the directory
-  bool zip64_local = false;                    ///< local sizes FFFFFFFF with an extra field, as numpy writes
-  bool zip64_central = false;                  ///< the same in the directory
-  bool streamed = false;                       ///< local sizes 0 and flag bit 3, as a pipe is written
+  std::optional<std::uint16_t> method = {};
+  std::optional<std::uint32_t> crc = {};
+  std::optional<std::uint64_t> declared_size = {};  ///< uncompressed, in the directory
+  bool zip64_local = false;    ///< local sizes FFFFFFFF with an extra field, as numpy writes
+  bool zip64_central = false;  ///< the same in the directory
+  bool streamed = false;       ///< local sizes 0 and flag bit 3, as a pipe is written
 };
 
 #if defined(TESSERA_HAS_ZLIB)
