@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string_view>
+#include <utility>
+
+#include "tessera/kernels/dropout.hpp"
+#include "tessera/nn/ops/aggregate.hpp"
+
+namespace tessera {
+
+namespace detail {
+
+/// Draws the mask over a whole row-major matrix in place.
+template <Real T>
+void dropout_in_place(MatrixView<T> x, const DropoutMask& mask) {
+  if (mask.probability > 0.0f) dropout(MatrixView<const T>(x), x, mask);
+}
+
+template <Real T>
+struct AggregateConcatOp {
+  static constexpr std::string_view kName = "aggregate_concat";
+  Adjacency a;
+  Reduce reduce;
+  Var x;
+  DropoutMask mask;
+
+  std::array<Var, 1> inputs() const noexcept { return {x}; }
+  std::array<Var, 0> reads() const noexcept { return {}; }
+  bool reads_output() const noexcept { return false; }
+
+  // With [g_1 | g_2] = G under the mask: dX = A^T g_1, plus g_2 in the first N_dst rows.
+  void vjp(Tape<T>& tape, Var self) const {
+    const MatrixView<T> g = tape.grad(self);
+    dropout_in_place(g, mask);
+    const std::size_t width = g.cols() / 2;
+    aggregate_vjp(tape, a, reduce, x, MatrixView<const T>(g.middle_cols(0, width)));
+    tape.add_grad(x, MatrixView<const T>(g.middle_cols(width, width)));
+  }
+  void jvp(Tape<T>& tape, Var self) const {
+    const MatrixView<T> t = tape.make_tangent(self);
+    const std::size_t width = t.cols() / 2;
+    aggregate_value(a, reduce, tape.tangent(x), t.middle_cols(0, width));
+    copy_or_zero(tape.tangent(x).middle_rows(0, t.rows()), t.middle_cols(width, width));
+    dropout_in_place(t, mask);
+  }
+};
+
+}  // namespace detail
+
+/// y = dropout([A x | x_dst]): what is around a node beside what it is, x_dst being the first N_dst rows.
+///
+/// Shapes   a [N_dst, N_src], x [N_src, F] -> y [N_dst, 2 F]
+/// Cost     2 E F flops, backward the same on the transpose; keeps nothing
+/// Errors   ShapeError if the shapes do not fit; ConfigError if `reduce` is max
+template <class Ctx>
+Var aggregate_concat(Ctx& ctx, const Adjacency& a, Var x, Reduce reduce = Reduce::sum,
+                     const DropoutMask& mask = {}) {
+  using T = typename Ctx::Scalar;
+  detail::check_aggregate(ctx, a, x, "aggregate_concat");
+  check_dropout(mask, "aggregate_concat");
+  if (reduce == Reduce::max) throw ConfigError("aggregate_concat: reduce is max, want sum or mean");
+  const MatrixView<const T> value = ctx.value(x);
+  if (a.num_dst() > value.rows()) {
+    throw ShapeError(message("aggregate_concat: x has ", value.rows(), " rows, want at least ", a.num_dst()));
+  }
+  const std::size_t width = value.cols();
+  Tensor<T> y(a.num_dst(), 2 * width);
+  detail::aggregate_value(a, reduce, value, y.view().middle_cols(0, width));
+  detail::copy_or_zero(value.middle_rows(0, a.num_dst()), y.view().middle_cols(width, width));
+  detail::dropout_in_place(y.view(), mask);
+  return ctx.record(std::move(y), detail::AggregateConcatOp<T>{a, reduce, x, mask});
+}
+
+}  // namespace tessera

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "tessera/kernels/dropout.hpp"
+#include "tessera/nn/autograd/tape.hpp"
+
+namespace tessera {
+
+namespace detail {
+
+template <Real T>
+struct DropoutOp {
+  static constexpr std::string_view kName = "dropout";
+  Var x;
+  DropoutMask mask;
+
+  std::array<Var, 1> inputs() const noexcept { return {x}; }
+  std::array<Var, 0> reads() const noexcept { return {}; }
+  bool reads_output() const noexcept { return false; }
+
+  // The mask is drawn again: nothing is stored.
+  void vjp(Tape<T>& tape, Var self) const {
+    const MatrixView<T> g = tape.grad(self);
+    const GradSlot<T> slot = tape.grad_slot(x);
+    if (!slot.add) {
+      dropout_backward(MatrixView<const T>(g), slot.grad, mask);
+      return;
+    }
+    dropout_backward(MatrixView<const T>(g), g, mask);
+    tape.add_grad(x, MatrixView<const T>(g));
+  }
+  void jvp(Tape<T>& tape, Var self) const {
+    dropout_backward(tape.tangent(x), tape.make_tangent(self), mask);
+  }
+};
+
+}  // namespace detail
+
+/// Inverted dropout: element (i, j) is 0 with probability p and x / (1 - p) otherwise; p = 0 gives x itself.
+///
+/// Shapes   x [N, F] -> y [N, F]
+/// Errors   ConfigError unless p is in [0, 1]
+template <class Ctx>
+Var dropout(Ctx& ctx, Var x, const DropoutMask& mask) {
+  using T = typename Ctx::Scalar;
+  check_dropout(mask, "dropout");
+  if (mask.probability == 0.0f) return x;
+  const MatrixView<const T> value = ctx.value(x);
+  Tensor<T> y(value.rows(), value.cols());
+  dropout(value, y.view(), mask);
+  return ctx.record(std::move(y), detail::DropoutOp<T>{x, mask});
+}
+
+}  // namespace tessera
