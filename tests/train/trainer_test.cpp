@@ -16,6 +16,7 @@
 #include "tessera/nn/optim/plateau.hpp"
 #include "tessera/nn/optim/schedules.hpp"
 #include "tessera/nn/optim/sgd.hpp"
+#include "tessera/sampling/prefetch_loader.hpp"
 
 namespace {
 
@@ -25,8 +26,8 @@ using namespace tessera::test;
 static_assert(Model<TinyNet<float>> && Model<TinyNet<double>>);
 static_assert(Loss<TinyLoss, float> && Loss<TinyLoss, double>);
 static_assert(Sampler<RangeSampler> && Sampler<WholeSampler>);
-static_assert(Loader<InlineLoader, RangeSampler>);
-static_assert(!Loader<RangeSampler, RangeSampler>);
+static_assert(LoaderPolicy<InlineLoading, RangeSampler> && LoaderPolicy<PrefetchOptions, RangeSampler>);
+static_assert(!LoaderPolicy<RangeSampler, RangeSampler>);
 static_assert(NodeData<Dataset> && !NodeData<CsrGraph>);
 static_assert(Schedule<CosineDecay> && Schedule<LinearWarmup<StepDecay>> && Schedule<ReduceOnPlateau>);
 static_assert(!Schedule<Adam> && !EarlyStopping<CosineDecay>);
@@ -133,6 +134,19 @@ TEST_CASE("The whole graph in one batch is the same however it is delivered", "[
   const auto y = whole.fit(data, {.epochs = 5});
   CHECK(losses(x) == losses(y));
   CHECK(weights(a) == weights(b));
+}
+
+TEST_CASE("Prefetching changes no bit", "[train]") {
+  const Dataset data = planted();
+  const auto run = [&](auto loading) {
+    TinyNet<float> model(8, 6, 3);
+    Trainer trainer{model, RangeSampler{24}, TinyLoss{}, Adam{}, loading};
+    const auto report = trainer.fit(data, {.epochs = 6, .seed = 3});
+    return std::pair(losses(report), weights(model));
+  };
+  const auto plain = run(InlineLoading{});
+  CHECK(plain == run(PrefetchOptions{.depth = 3}));
+  CHECK(plain == run(PrefetchOptions{.depth = 0}));
 }
 
 TEST_CASE("Losses and weights are the same bits at any thread count", "[train]") {

@@ -22,6 +22,9 @@ namespace tessera {
 /// Threads  const members may be called concurrently, with one workspace each; batches do not depend on T
 class FullGraphSampler {
  public:
+  /// A trainer need not sample again.
+  static constexpr bool kSameEveryEpoch = true;
+
   struct Workspace {
     InducedBlockWorkspace block;
   };

@@ -19,10 +19,17 @@
 
 namespace tessera {
 
+template <Sampler S>
+class PrefetchLoader;
+
 struct PrefetchOptions {
   std::size_t depth = 2;  ///< batches kept ready; 0 samples in the caller's thread when asked
   std::size_t threads =
       0;  ///< threads sampling may use beside the caller; 0: half of max_threads(), at least 1
+
+  /// What a trainer that is given these options makes.
+  template <Sampler S>
+  using Loader = PrefetchLoader<S>;
 };
 
 /// Where the time of a loader went since it was made.

@@ -67,15 +67,17 @@ concept Clipper = requires(const C& clip, ParameterBlock<T>& block) {
   clip(block);
 };
 
-/// Delivers the batches of a run in order. `open` returns a session that owns its buffers; what `next`
-/// returns stays valid until the following call, and is null after the last batch of the epoch.
+/// How batches come to the trainer: settings, and the type that delivers with them. A loader is made for one
+/// run; `start` begins an epoch, `next` gives its batches in order (each valid until the following call),
+/// then null.
 ///
 /// Semantics no compiler can check: the batches are those of sampler.sample for {seed, epoch, 0, 1, ...}.
-template <class L, class S>
-concept Loader = requires(const L& loader, const S& sampler, const SampleSource& source,
-                          const AggregationSpec& spec, std::uint64_t number) {
-  loader.open(sampler, source, spec, number).begin_epoch(number);
-  { loader.open(sampler, source, spec, number).next() } -> std::convertible_to<const MiniBatch*>;
+template <class P, class S>
+concept LoaderPolicy = std::constructible_from < typename P::template Loader<S>,
+const S&, const SampleSource&, const AggregationSpec&,
+    const P& > &&requires(typename P::template Loader<S>& loader, std::uint64_t number) {
+  loader.start(number, number);
+  { loader.next() } -> std::convertible_to<const MiniBatch*>;
 };
 
 /// A sampler whose batches are the same in every epoch and for every seed says so by `kSameEveryEpoch`; with

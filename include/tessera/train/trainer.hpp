@@ -46,8 +46,8 @@ namespace tessera {
 /// where `run` is a FitRun. Functions a hook does not have are not called and cost nothing.
 /// Threads  one fit at a time per trainer and model; losses, weights and metrics are the same bits for any
 ///          number of threads
-template <Model M, Sampler S, class L, class O, class B = InlineLoader>
-  requires Loss<L, typename M::Scalar> && Optimizer<O, typename M::Scalar> && Loader<B, S>
+template <Model M, Sampler S, class L, class O, class B = InlineLoading>
+  requires Loss<L, typename M::Scalar> && Optimizer<O, typename M::Scalar> && LoaderPolicy<B, S>
 class Trainer {
  public:
   using Scalar = typename M::Scalar;
@@ -96,7 +96,8 @@ class Trainer {
     (detail::call_restore(extras, run), ...);
     const std::uint64_t resumed_at = run.next_epoch();
     (detail::call_fit_begin(extras, run), ...);
-    auto batches = open(source, options.seed);
+    Batches batches(std::as_const(sampler_), source, std::as_const(model_).aggregation(),
+                    std::as_const(loader_));
     std::optional<PreparedAdjacency> prepared;
     const Adjacency whole = whole_graph(batches, data, options, prepared);
     while (!run.finished()) {
@@ -121,9 +122,18 @@ class Trainer {
     MiniBatch batch;
     bool delivered = true;
 
-    void begin_epoch(std::uint64_t) noexcept { delivered = false; }
+    OneBatch(const S& sampler, const SampleSource& source, const AggregationSpec& spec, const B&) {
+      if (sampler.num_batches(source) != 1) {
+        throw ConfigError("Trainer::fit: a sampler with kSameEveryEpoch must make exactly one batch");
+      }
+      typename S::Workspace workspace{};
+      sampler.sample(source, spec, {}, workspace, batch);
+    }
+    void start(std::uint64_t, std::uint64_t) noexcept { delivered = false; }
     const MiniBatch* next() noexcept { return std::exchange(delivered, true) ? nullptr : &batch; }
   };
+
+  using Batches = std::conditional_t<same_every_epoch<S>, OneBatch, typename B::template Loader<S>>;
 
   /// Seconds since the last lap.
   class Stopwatch {
@@ -172,19 +182,8 @@ class Trainer {
     return {graph, data.train_graph.symmetric, split.train.rows};
   }
 
-  auto open(const SampleSource& source, std::uint64_t seed) const {
-    if constexpr (same_every_epoch<S>) {
-      OneBatch only;
-      typename S::Workspace workspace{};
-      sampler_.sample(source, model_.aggregation(), {seed, 0, 0}, workspace, only.batch);
-      return only;
-    } else {
-      return loader_.open(sampler_, source, model_.aggregation(), seed);
-    }
-  }
-
   /// The adjacency evaluations use: the training batch's own where that is the whole graph.
-  template <class Batches, NodeData D>
+  template <NodeData D>
   Adjacency whole_graph(const Batches& batches, const D& data, const FitOptions& options,
                         std::optional<PreparedAdjacency>& prepared) const {
     if (options.eval_every == 0) return {};
@@ -199,7 +198,7 @@ class Trainer {
     return prepared->adjacency();
   }
 
-  template <class Run, class Batches, class R, class C, class... Extras>
+  template <class Run, class R, class C, class... Extras>
   EpochRecord train_epoch(Run& run, Batches& batches, const RoleTargets& train, const R& schedule,
                           const C& clip, Extras&... extras) {
     EpochRecord record{.epoch = run.next_epoch()};
@@ -216,7 +215,7 @@ class Trainer {
     Stopwatch watch;
     double loss_sum = 0;
     std::size_t labelled = 0;
-    batches.begin_epoch(record.epoch);
+    batches.start(run.options().seed, record.epoch);
     for (std::uint64_t b = 0; const MiniBatch* batch = batches.next(); ++b) {
       record.profile.wait += watch.lap();
       BatchRecord step{.epoch = record.epoch, .batch = b, .nodes = batch->num_nodes()};
