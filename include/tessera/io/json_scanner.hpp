@@ -120,7 +120,7 @@ class JsonScanner {
   enum class Expect : std::uint8_t { value, value_or_end, key, key_or_end, comma_or_end, done };
 
   bool refill();
-  char peek_visible();
+  char peek_visible(bool keep_token = false);
   JsonEvent close(char bracket);
   JsonEvent open(char bracket);
   JsonEvent scan_value(char c);
@@ -196,16 +196,18 @@ inline bool JsonScanner::refill() {
   return got != 0;
 }
 
-// The next byte that is not blank, without taking it; 0 at the end of the file.
-inline char JsonScanner::peek_visible() {
+// The next byte that is not blank, without taking it; 0 at the end of the file. Blanks are forgotten, and so
+// is the text of the last token unless it is to be kept.
+inline char JsonScanner::peek_visible(bool keep_token) {
   for (;;) {
     const char c = *cur_;
     if (c == ' ' || c == '\n' || c == '\r' || c == '\t') {
       ++cur_;
     } else if (c != '\0' || cur_ != end_) {
       return c;
-    } else if (!refill()) {
-      return '\0';
+    } else {
+      if (!keep_token) token_ = cur_;
+      if (!refill()) return '\0';
     }
   }
 }
@@ -259,7 +261,7 @@ inline JsonEvent JsonScanner::next() {
     case Expect::key:
       if (c != '"') fail_expected("a key in quotes", c);
       scan_string();
-      c = peek_visible();
+      c = peek_visible(true);
       if (c != ':') fail_expected("':'", c);
       ++cur_;
       expect_ = Expect::value;
@@ -412,9 +414,9 @@ inline JsonEvent JsonScanner::scan_number() {
   if (negative) ++p;
   const char* const digits = p;
   std::int64_t value = 0;
-  while (is_digit(*p) && p - digits < 19) value = value * 10 + (*p++ - '0');
+  while (is_digit(*p) && p - digits < 18) value = value * 10 + (*p++ - '0');
   const auto count = p - digits;
-  const bool plain = count >= 1 && count <= 18 && p != end_ && *p != '.' && *p != 'e' && *p != 'E' &&
+  const bool plain = count >= 1 && p != end_ && !is_digit(*p) && *p != '.' && *p != 'e' && *p != 'E' &&
                      (digits[0] != '0' || count == 1);
   if (!plain) return scan_general_number();
   integer_ = negative ? -value : value;
