@@ -92,6 +92,11 @@ constexpr double unit_roundoff() {
   return 0.5 * static_cast<double>(std::numeric_limits<T>::epsilon());
 }
 
+/// Equal but for this many roundings of a double, on top of the few of a formula written two ways.
+inline bool close(double got, double want, double roundings = 0) {
+  return std::abs(got - want) <= (roundings + 8) * unit_roundoff<double>() * (1 + std::abs(want));
+}
+
 /// |got - want| <= bound for every element; NaN fails. Returns the number of elements that miss it.
 template <class T>
 std::size_t misses(const Dense<T>& got, const Dense<double>& want, const Dense<double>& bound) {

@@ -20,8 +20,8 @@ namespace tessera {
 
 /// Settings of binary_cross_entropy.
 struct BinaryCrossEntropyOptions {
-  std::span<const float> pos_weight;  ///< [C] or empty (all 1): how much a positive target counts
-  double divisor = 0;                 ///< gradients are divided by this; 0: by the weight sum
+  std::span<const float> pos_weight{};  ///< [C] or empty (all 1): how much a positive target counts
+  double divisor = 0;                   ///< gradients are divided by this; 0: by the weight sum
 };
 
 namespace detail {

@@ -24,9 +24,9 @@ namespace tessera {
 
 /// Settings of softmax_cross_entropy.
 struct CrossEntropyOptions {
-  double label_smoothing = 0;           ///< eta in [0, 1]: the target is (1 - eta) onehot + eta / C
-  std::span<const float> class_weight;  ///< [C] or empty (all 1); multiplies the row weight of the class
-  double divisor = 0;                   ///< gradients are divided by this; 0: by the weight sum
+  double label_smoothing = 0;             ///< eta in [0, 1]: the target is (1 - eta) onehot + eta / C
+  std::span<const float> class_weight{};  ///< [C] or empty (all 1); multiplies the row weight of the class
+  double divisor = 0;                     ///< gradients are divided by this; 0: by the weight sum
 };
 
 namespace detail {
