@@ -191,6 +191,25 @@ void check_model(const typename M::Options& options) {
     CHECK(y.rows() == 20);
     CHECK(same_bits<T>(y.view(), full.view().middle_rows(0, 20)));
   }
+  SECTION("two graphs side by side are two runs") {
+    Links links;
+    Tensor<T> twice(120, options.in);
+    for (std::size_t i = 0; i < 60; ++i) {
+      for (const NodeId j : graph.view().neighbors(i)) {
+        links.push_back({j, static_cast<NodeId>(i)});
+        links.push_back({j + 60, static_cast<NodeId>(i + 60)});
+      }
+      std::copy(x.row(i).begin(), x.row(i).end(), twice.row(i).begin());
+      std::copy(x.row(59 - i).begin(), x.row(59 - i).end(), twice.row(i + 60).begin());
+    }
+    const CsrGraph pair = directed(120, links);
+    const PreparedAdjacency p = prepare_adjacency(pair, model.aggregation());
+    const Adjacency a = p.adjacency();
+    const auto y = run_model(model, AdjacencyStack(std::span(&a, 1)), twice.view(), Pass{});
+    const auto second = run_model(model, stack, twice.view().middle_rows(60, 60), Pass{});
+    CHECK(same_bits<T>(y.view().middle_rows(0, 60), run(Pass{}).view()));
+    CHECK(same_bits<T>(y.view().middle_rows(60, 60), second.view()));
+  }
   SECTION("no node, one node, no edges") {
     for (const std::size_t n : {0u, 1u, 5u}) {
       const CsrGraph lonely = empty_graph(n);
@@ -211,6 +230,71 @@ void check_model(const typename M::Options& options) {
     CHECK_THROWS_AS(model.forward(ctx, stack, few, Pass{}), ShapeError);
     CHECK_THROWS_AS(model.layer(ctx, model.num_layers(), level, few, Pass{}), IndexError);
   }
+}
+
+/// Derivatives of the training loss with respect to every parameter: central differences along random
+/// directions against the tape's gradient and its tangent. Rectifiers may switch within h = 1e-6 of a kink,
+/// so the seeds are fixed.
+template <class M>
+void check_loss_gradient(const typename M::Options& options) {
+  M model(options);
+  const CsrGraph graph = random_directed(25, 80, 3);
+  const PreparedAdjacency prepared = prepare_adjacency(graph, model.aggregation());
+  const Adjacency level = prepared.adjacency();
+  const AdjacencyStack stack(std::span(&level, 1));
+  const auto x = random_matrix<double>(25, options.in, 1);
+  std::vector<std::int32_t> classes(25);
+  for (std::size_t i = 0; i < 25; ++i) classes[i] = static_cast<std::int32_t>(i % (options.out + 1)) - 1;
+  const auto values = model.parameters().values();
+  for (std::size_t k = 0; k < values.size(); ++k) values[k] += 0.01 * static_cast<double>(k % 7);
+
+  const auto loss = [&](auto& ctx) {
+    const Var logits = model.forward(ctx, stack, ctx.input(x.view()), kTraining);
+    return CrossEntropy{}(ctx, logits, {.classes = classes});
+  };
+  Tape<double> tape;
+  const Var at = loss(tape);
+  tape.backward(at);
+  const auto grads = model.parameters().grads();
+  for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    const Tensor<double> direction = random_matrix<double>(1, values.size(), 100 + seed);
+    double along = 0;
+    double size = 0;
+    for (std::size_t k = 0; k < values.size(); ++k) {
+      along += grads[k] * direction(0, k);
+      size += std::abs(grads[k]);
+    }
+    const auto moved = [&](double h) {
+      for (std::size_t k = 0; k < values.size(); ++k) values[k] += h * direction(0, k);
+      NoTape<double> ctx;
+      const double out = ctx.value(loss(ctx))(0, 0);
+      for (std::size_t k = 0; k < values.size(); ++k) values[k] -= h * direction(0, k);
+      return out;
+    };
+    const double numeric = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+    CHECK(std::abs(numeric - along) <= 1e-6 * std::max(1e-3, size));
+
+    tape.clear_tangents();
+    for (std::uint32_t id = 0; id < at.id; ++id) {
+      const double* const data = tape.value(Var{id}).data();
+      if (data < values.data() || data >= values.data() + values.size()) continue;
+      const auto shape = tape.value(Var{id});
+      tape.set_tangent(Var{id}, {direction.data() + (data - values.data()), shape.rows(), shape.cols()});
+    }
+    tape.jvp();
+    REQUIRE(tape.has_tangent(at));
+    CHECK(std::abs(tape.tangent(at)(0, 0) - along) <= 1e-13 * std::max(1.0, size));
+  }
+}
+
+TEST_CASE("the loss of whole networks has the right gradient and tangent") {
+  check_loss_gradient<GcnNet<double>>({.in = 6, .hidden = 7, .out = 3, .layers = 3, .residual = true});
+  check_loss_gradient<GcnNet<double>>({.in = 4, .hidden = 9, .out = 3, .layers = 3, .layer_norm = true});
+  check_loss_gradient<SageNet<double>>(
+      {.in = 6, .hidden = 7, .out = 3, .input_dropout = true, .layer_norm = true, .residual = true});
+  check_loss_gradient<SageNet<double>>({.in = 6, .hidden = 7, .out = 3, .conv = {.normalize = true}});
+  check_loss_gradient<MlpNet<double>>({.in = 6, .hidden = 7, .out = 3, .layers = 3});
+  check_loss_gradient<ClusterGcnNet<double>>({.in = 6, .hidden = 7, .out = 3, .layers = 3, .residual = true});
 }
 
 TEST_CASE("GcnNet keeps the promises of a model") {
