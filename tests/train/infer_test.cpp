@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#include "tessera/train/infer.hpp"
+
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/train_fakes.hpp"
+#include "tessera/nn/losses/cross_entropy.hpp"
+#include "tessera/nn/nets/gcn_net.hpp"
+#include "tessera/nn/nets/sage_net.hpp"
+#include "tessera/train/evaluate.hpp"
+
+namespace {
+
+using namespace tessera;
+using namespace tessera::test;
+
+template <class T>
+std::vector<T> values(const Tensor<T>& x) {
+  std::vector<T> out;
+  for (std::size_t i = 0; i < x.rows(); ++i) out.insert(out.end(), x.row(i).begin(), x.row(i).end());
+  return out;
+}
+
+/// One forward pass on a tape, without training: what inference must equal.
+template <class M>
+Tensor<typename M::Scalar> forward(const M& model, const Dataset& data) {
+  using T = typename M::Scalar;
+  const PreparedAdjacency prepared = prepare_adjacency(data.graph, model.aggregation());
+  const Adjacency adjacency = prepared.adjacency();
+  Tape<T> tape;
+  Tensor<T> x(data.features.rows(), data.features.cols());
+  for (std::size_t i = 0; i < x.rows(); ++i) {
+    for (std::size_t j = 0; j < x.cols(); ++j) x(i, j) = static_cast<T>(data.features(i, j));
+  }
+  const Var y = model.forward(tape, AdjacencyStack(std::span(&adjacency, 1)), tape.input(x.view()), Pass{});
+  return Tensor<T>::copy_of(tape.value(y));
+}
+
+/// Budgets from "everything fits" down to blocks of a few rows.
+template <class M>
+void check_inference(const M& model, const Dataset& data) {
+  const auto want = values(forward(model, data));
+  REQUIRE(want == values(infer(model, data)));
+  const std::size_t held = 2 * data.num_nodes() * 16 * sizeof(typename M::Scalar);
+  for (const std::size_t scratch :
+       {std::size_t{1} << 30, std::size_t{40'000}, std::size_t{6'000}, std::size_t{1}}) {
+    INFO("scratch " << scratch);
+    CHECK(want == values(infer(model, data, {.memory_budget = held + scratch})));
+  }
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("Inference equals the forward pass, in blocks of any size", "[infer]", float, double) {
+  const Dataset data = planted({.nodes = 300, .features = 8});
+  check_inference(TinyNet<TestType>(8, 6, 3, 1), data);
+  check_inference(GcnNet<TestType>{{.in = 8, .hidden = 12, .out = 3, .layers = 3, .seed = 1}}, data);
+  check_inference(SageNet<TestType>{{.in = 8, .hidden = 12, .out = 3, .layers = 3, .seed = 1}}, data);
+}
+
+TEST_CASE("Inference refuses what does not fit", "[infer]") {
+  const Dataset data = planted();
+  const TinyNet<float> model(8, 6, 3), other(9, 6, 3);
+  CHECK_THROWS_AS(infer(other, data), ShapeError);
+  CHECK_THROWS_AS(infer(model, data, {.memory_budget = 100}), ConfigError);
+  const PreparedAdjacency prepared = prepare_adjacency(data.graph, model.aggregation());
+  CHECK_THROWS_AS(infer(model, prepared.adjacency(), data.features.view().middle_rows(0, 95)), ShapeError);
+}
+
+TEST_CASE("Evaluation scores each role on its own nodes", "[infer]") {
+  const Dataset data = planted();
+  const TinyNet<float> model(8, 6, 3, 4);
+  const Evaluation all = evaluate(model, data, TinyLoss{});
+  const Tensor<float> logits = infer(model, data);
+  CHECK(all.train.count == 48);
+  for (const auto& [role, got] :
+       {std::pair(Role::train, all.train), std::pair(Role::val, all.val), std::pair(Role::test, all.test)}) {
+    Tensor<double> exact(1, 3);
+    double loss = 0, right = 0;
+    const Array<NodeId> nodes = data.nodes(role);
+    for (const NodeId i : nodes) {
+      double total = 0;
+      for (const float z : logits.row(i)) total += std::exp(static_cast<double>(z));
+      const auto label = static_cast<std::size_t>(data.labels.classes[i]);
+      loss += std::log(total) - static_cast<double>(logits(i, label));
+      right += predicted_class<float>(logits.row(i)) == data.labels.classes[i] ? 1 : 0;
+    }
+    const auto n = static_cast<double>(nodes.size());
+    CHECK(got.count == nodes.size());
+    CHECK(got.metric == right / n);
+    // The mean is stored as a float: half a unit of it, and a few roundings of doubles.
+    CHECK(std::abs(got.loss - loss / n) <= (0x1p-24 + 1e-12) * std::abs(loss / n));
+  }
+  const Evaluation real = evaluate(model, data, CrossEntropy{});
+  CHECK(real.val.metric == all.val.metric);
+  CHECK(real.val.loss == Approx(all.val.loss).epsilon(1e-5));
+}
