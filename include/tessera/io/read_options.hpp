@@ -52,10 +52,8 @@ enum class MultiLabel {
 ///
 /// Units    max_bytes counts bytes
 struct ReadOptions {
-  std::string format =
-      {};  ///< forces a layout: graphsaint, graphsage, planetoid, shchur, heterophilous; empty: look
-  std::string split = {};  ///< name of a stored split: the role file ("20-30-rest-s0") or the mask number
-                           ///< ("3"); empty: the first
+  std::string format = {};  ///< forces a layout by its name (detect.hpp); empty: look
+  std::string split = {};   ///< a stored split: role file or mask number ("3"); empty: the first
   Symmetrise symmetrise = Symmetrise::automatic;
   Duplicates duplicates = Duplicates::merge;  ///< keep makes a multigraph, which few algorithms expect
   SelfLoops self_loops = SelfLoops::drop;
