@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Everything in graph.
+
+#include "tessera/graph/builders.hpp"
+#include "tessera/graph/concepts.hpp"
+#include "tessera/graph/csr_graph.hpp"
+#include "tessera/graph/dataset.hpp"
+#include "tessera/graph/degree.hpp"
+#include "tessera/graph/generator_options.hpp"
+#include "tessera/graph/generators.hpp"
+#include "tessera/graph/induced_subgraph.hpp"
+#include "tessera/graph/normalization.hpp"
+#include "tessera/graph/renumber.hpp"
+#include "tessera/graph/symmetry.hpp"
+#include "tessera/graph/transpose.hpp"
+#include "tessera/graph/validate.hpp"

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Everything in sampling.
+
+#include "tessera/sampling/cluster_sampler.hpp"
+#include "tessera/sampling/concepts.hpp"
+#include "tessera/sampling/diagnostics.hpp"
+#include "tessera/sampling/full_graph_sampler.hpp"
+#include "tessera/sampling/induced_block.hpp"
+#include "tessera/sampling/mini_batch.hpp"
+#include "tessera/sampling/prefetch_loader.hpp"
