@@ -31,7 +31,7 @@ struct ReportField {
 
 /// What is said about the data.
 struct DatasetSummary {
-  std::string name;
+  std::string name = {};
   std::size_t nodes = 0;
   std::size_t edges = 0;
   std::size_t features = 0;
@@ -58,8 +58,8 @@ DatasetSummary summarize(const D& data, std::string name) {
 /// One run of a report.
 struct RunSummary {
   std::uint64_t seed = 0;
-  FitReport fit;
-  std::vector<ReportField> additions;
+  FitReport fit = {};
+  std::vector<ReportField> additions = {};
 };
 
 /// Where the wall time of a program went.
@@ -73,13 +73,13 @@ struct PhaseSeconds {
 
 /// Everything a program reports about itself; `to_json` gives the text.
 struct Report {
-  std::string program;
-  DatasetSummary dataset;
-  std::vector<ReportField> options;
-  std::vector<RunSummary> runs;
-  PhaseSeconds seconds;
+  std::string program = {};
+  DatasetSummary dataset = {};
+  std::vector<ReportField> options = {};
+  std::vector<RunSummary> runs = {};
+  PhaseSeconds seconds = {};
   std::string precision = "fp32";
-  std::vector<ReportField> additions;  ///< per method: edge cut, staleness, ...
+  std::vector<ReportField> additions = {};  ///< per method: edge cut, staleness, ...
 
   /// Mean of the runs' test metric; 0 without runs.
   double test_mean() const noexcept {
