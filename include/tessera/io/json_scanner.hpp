@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
@@ -84,6 +85,13 @@ class JsonScanner {
 
   /// Steps over the value that comes next, whatever it is. Only where a value is due: after a key.
   void skip_value();
+
+  /// Takes the next element of an array if it is an object of exactly this text, with an integer from 0 on
+  /// for every '#', and lies in the buffer; otherwise takes nothing and returns false.
+  ///
+  /// For files of a million objects alike: about twice as fast as event by event.
+  template <std::size_t kNumbers>
+  bool take_like(std::string_view pattern, std::array<std::int64_t, kNumbers>& numbers);
 
   /// next(), which must be `wanted`; `what` completes "expected ..." in the message.
   void expect(JsonEvent wanted, std::string_view what) {
@@ -275,6 +283,33 @@ inline JsonEvent JsonScanner::next() {
       if (c != '\0' || cur_ != end_) fail_expected("end of file", c);
       return event_ = JsonEvent::end;
   }
+}
+
+template <std::size_t kNumbers>
+bool JsonScanner::take_like(std::string_view pattern, std::array<std::int64_t, kNumbers>& numbers) {
+  if (in_object() || (expect_ != Expect::comma_or_end && expect_ != Expect::value_or_end)) return false;
+  char* p = cur_;
+  if (expect_ == Expect::comma_or_end) {
+    if (*p++ != ',') return false;
+    while (*p == ' ' || *p == '\n') ++p;
+  }
+  std::size_t number = 0;
+  for (const char want : pattern) {  // the 0 at the end of the buffer matches nothing
+    if (want != '#') {
+      if (*p != want) return false;
+      ++p;
+      continue;
+    }
+    const char* const digits = p;
+    std::int64_t value = 0;
+    while (is_digit(*p) && p - digits < 18) value = value * 10 + (*p++ - '0');
+    if (p == digits || (*digits == '0' && p - digits > 1)) return false;
+    numbers[number++] = value;
+  }
+  token_ = cur_ = p;
+  expect_ = Expect::comma_or_end;
+  event_ = JsonEvent::end_object;
+  return true;
 }
 
 inline JsonEvent JsonScanner::scan_value(char c) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -138,11 +139,32 @@ class NodeLinkReader {
   void read_links(std::string_view section) {
     json_.set_section(section);
     json_.expect(JsonEvent::begin_array, "an array of links");
-    while (json_.next() != JsonEvent::end_array) {
+    while (take_plain_link() || json_.next() != JsonEvent::end_array) {
+      if (json_.last() == JsonEvent::end_object) continue;  // taken whole
       if (json_.last() != JsonEvent::begin_object) json_.fail("JSN-02", "a link is not an object");
       read_link();
     }
     json_.set_section({});
+  }
+
+  // The link as most writers put it: Python's json with its default separators, or with the shortest.
+  bool take_plain_link() {
+    if (out_.endpoints_are_names) return false;
+    std::array<std::int64_t, 2> ends{};
+    const bool taken = json_.take_like(R"({"source": #, "target": #})", ends) ||
+                       json_.take_like(R"({"source":#,"target":#})", ends);
+    if (!taken) return false;
+    constexpr std::int64_t kMost = std::numeric_limits<std::uint32_t>::max() - 1;
+    if (ends[0] > kMost || ends[1] > kMost) {  // not positions, so ids
+      switch_to_names();
+      for (std::size_t k = 0; k < 2; ++k) {
+        (k == 0 ? out_.source : out_.target).push_back(out_.names.add(message(ends[k])).first);
+      }
+      return true;
+    }
+    out_.source.push_back(static_cast<std::uint32_t>(ends[0]));
+    out_.target.push_back(static_cast<std::uint32_t>(ends[1]));
+    return true;
   }
 
   void read_link() {
