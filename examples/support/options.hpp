@@ -5,34 +5,41 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <thread>
+#include <vector>
+
+#include "tessera/train/report.hpp"
 
 namespace examples {
 
-/// The options every example shares; `--help` prints them with these defaults.
+/// The options every node example shares; `--help` prints them with these defaults.
 struct Options {
   std::string data;
-  std::string format = "auto";
+  std::string format;
   std::string split;
   std::string features = "auto";
   bool inductive = false;
   bool multilabel = false;
-
-  std::size_t nodes = 20000;  ///< size of the generated graph when there is no --data
+  std::size_t nodes = 20'000;
 
   std::string model = "gcn";
   std::size_t epochs = 200;
   std::size_t hidden = 16;
   std::size_t layers = 2;
-  double dropout = 0.5;
+  float dropout = 0.5f;
+  bool layer_norm = false;
+  bool residual = false;
+  float diag_lambda = 0;
   double lr = 0.01;
   double weight_decay = 5e-4;
-  std::size_t patience = 0;
+  std::string decay = "first";
+  std::string keep = "best-loss";
+  std::uint64_t patience = 0;
+  std::uint64_t eval_every = 1;
+  std::string precision = "fp32";
 
   std::size_t runs = 1;
   std::uint64_t seed = 0;
   std::size_t threads = 0;
-  std::string precision = "fp32";
 
   std::string report;
   std::string log;
@@ -42,56 +49,103 @@ struct Options {
   bool quiet = false;
 };
 
-/// Declares the shared options; an example changes defaults in `options` before and adds its own options after.
-inline void add_options(CLI::App& app, Options& options) {
-  const auto group = [&app](const char* name) { return app.add_option_group(name); };
-
-  auto* data = group("Data");
-  data->add_option("--data", options.data, "Folder or file in any supported layout; absent: a generated community graph");
-  data->add_option("--format", options.format, "Force a layout: graphsaint, graphsage, planetoid, shchur, heterophilous")
-      ->capture_default_str();
-  data->add_option("--split", options.split, "Name of the split where a folder has several (role-<NAME>.json, mask number)");
-  data->add_option("--features", options.features, "raw, row (divide by the row's sum), standard (training mean and deviation)")
+/// Declares the shared options. An example changes defaults in `o` before and adds its own options after.
+inline void add_options(CLI::App& app, Options& o) {
+  auto* data = app.add_option_group("Data");
+  data->add_option("--data", o.data, "Folder or file in any supported layout; absent: a generated graph");
+  data->add_option("--format", o.format, "Force a layout")
+      ->check(CLI::IsMember({"graphsaint", "graphsage", "planetoid", "shchur", "heterophilous"}));
+  data->add_option("--split", o.split,
+                   "Which split, where the layout stores several (role file, mask number)");
+  data->add_option(
+          "--features", o.features,
+          "raw; row: divide each row by its sum; standard: mean 0, variance 1 over the training nodes; "
+          "auto: row for sparse non-negative features, standard otherwise")
       ->check(CLI::IsMember({"auto", "raw", "row", "standard"}))
       ->capture_default_str();
-  data->add_flag("--inductive", options.inductive, "Train on the graph of the training nodes alone");
-  data->add_flag("--multilabel", options.multilabel, "Insist on multi-label targets");
-  data->add_option("--nodes", options.nodes, "Nodes of the generated graph")->check(CLI::PositiveNumber)->capture_default_str();
-
-  auto* model = group("Model and training");
-  model->add_option("--model", options.model, "gcn, sage, mlp or clustergcn")
-      ->check(CLI::IsMember({"gcn", "sage", "mlp", "clustergcn"}))
+  data->add_flag("--inductive", o.inductive, "Train on the edges among training nodes alone");
+  data->add_flag("--multilabel", o.multilabel, "Turn classes into indicators");
+  data->add_option("--nodes", o.nodes, "Size of the generated graph")
+      ->check(CLI::Range(100, 1'000'000'000))
       ->capture_default_str();
-  model->add_option("--epochs", options.epochs)->check(CLI::PositiveNumber)->capture_default_str();
-  model->add_option("--hidden", options.hidden, "Width of the hidden layers")->check(CLI::PositiveNumber)->capture_default_str();
-  model->add_option("--layers", options.layers)->check(CLI::PositiveNumber)->capture_default_str();
-  model->add_option("--dropout", options.dropout)->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  model->add_option("--lr", options.lr)->check(CLI::PositiveNumber)->capture_default_str();
-  model->add_option("--weight-decay", options.weight_decay, "L2 on the first layer, as in the original GCN")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  model->add_option("--patience", options.patience, "Stop after so many epochs without a better validation loss; 0: never")
-      ->capture_default_str();
-  model->add_option("--precision", options.precision)->check(CLI::IsMember({"fp32"}))->capture_default_str();
 
-  auto* run = group("Runs");
-  run->add_option("--runs", options.runs, "Repetitions with seeds seed, seed + 1, ...")->check(CLI::PositiveNumber)->capture_default_str();
-  run->add_option("--seed", options.seed)->capture_default_str();
-  run->add_option("--threads", options.threads, "0: all")->check(CLI::Range(0, 1024))->capture_default_str();
+  auto* model = app.add_option_group("Model and training");
+  model->add_option("--model", o.model)
+      ->check(CLI::IsMember({"gcn", "sage", "mlp", "cluster-gcn"}))
+      ->capture_default_str();
+  model->add_option("--epochs", o.epochs)->check(CLI::PositiveNumber)->capture_default_str();
+  model->add_option("--hidden", o.hidden)->check(CLI::PositiveNumber)->capture_default_str();
+  model->add_option("--layers", o.layers)->check(CLI::Range(1, 1000))->capture_default_str();
+  model->add_option("--dropout", o.dropout)->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  model->add_flag("--layer-norm", o.layer_norm,
+                  "Normalise hidden rows (the cluster-gcn network always does)");
+  model->add_flag("--residual", o.residual, "Add its input to each hidden layer of equal width");
+  model->add_option("--diag-lambda", o.diag_lambda, "Diagonal enhancement of the cluster-gcn network")
+      ->capture_default_str();
+  model->add_option("--lr", o.lr, "Learning rate of Adam")->check(CLI::PositiveNumber)->capture_default_str();
+  model->add_option("--weight-decay", o.weight_decay)->check(CLI::NonNegativeNumber)->capture_default_str();
+  model
+      ->add_option("--decay", o.decay,
+                   "What decays: the first layer's weights, as in the original GCN, or all")
+      ->check(CLI::IsMember({"first", "all"}))
+      ->capture_default_str();
+  model->add_option("--keep", o.keep, "Which epoch's weights are reported; best ones need validation nodes")
+      ->check(CLI::IsMember({"best-loss", "best-metric", "last"}))
+      ->capture_default_str();
+  model->add_option("--patience", o.patience, "Stop after so many epochs without a better one; 0: never")
+      ->capture_default_str();
+  model->add_option("--eval-every", o.eval_every, "Epochs between evaluations")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  model->add_option("--precision", o.precision, "fp32 (bf16 training is not in this version)")
+      ->check(CLI::IsMember({"fp32"}))
+      ->capture_default_str();
 
-  auto* output = group("Output");
-  output->add_option("--report", options.report, "Machine-readable result (JSON)");
-  output->add_option("--log", options.log, "One JSON object per epoch");
-  output->add_option("--plot", options.plot, "Curves (SVG)");
-  output->add_option("--checkpoint", options.checkpoint, "Folder the state of training is kept in");
-  output->add_flag("--resume", options.resume, "Continue from the checkpoint")->needs("--checkpoint");
-  output->add_flag("--quiet", options.quiet, "No progress on stderr");
+  auto* runs = app.add_option_group("Runs");
+  runs->add_option("--runs", o.runs, "Repetitions with seeds S, S + 1, ...")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  runs->add_option("--seed", o.seed)->capture_default_str();
+  runs->add_option("--threads", o.threads, "0: one per processor")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+
+  auto* output = app.add_option_group("Output");
+  output->add_option("--report", o.report, "Write the result as JSON");
+  output->add_option("--log", o.log, "Write one JSON object per epoch");
+  output->add_option("--plot", o.plot, "Write curves of the first run as SVG");
+  auto* checkpoint =
+      output->add_option("--checkpoint", o.checkpoint, "Folder that keeps the state of training");
+  output->add_flag("--resume", o.resume, "Continue from the checkpoint")->needs(checkpoint);
+  output->add_flag("--quiet", o.quiet, "No progress on stderr");
 }
 
-/// The thread count to run with.
-inline std::size_t threads(const Options& options) {
-  if (options.threads != 0) return options.threads;
-  return std::max(1u, std::thread::hardware_concurrency());
+/// The options as a report lists them.
+inline std::vector<tessera::ReportField> report_fields(const Options& o) {
+  const auto number = [](auto x) { return static_cast<std::int64_t>(x); };
+  return {{"data", o.data},
+          {"format", o.format},
+          {"split", o.split},
+          {"features", o.features},
+          {"inductive", o.inductive},
+          {"multilabel", o.multilabel},
+          {"nodes", number(o.nodes)},
+          {"model", o.model},
+          {"epochs", number(o.epochs)},
+          {"hidden", number(o.hidden)},
+          {"layers", number(o.layers)},
+          {"dropout", static_cast<double>(o.dropout)},
+          {"layer_norm", o.layer_norm},
+          {"residual", o.residual},
+          {"diag_lambda", static_cast<double>(o.diag_lambda)},
+          {"lr", o.lr},
+          {"weight_decay", o.weight_decay},
+          {"decay", o.decay},
+          {"keep", o.keep},
+          {"patience", number(o.patience)},
+          {"eval_every", number(o.eval_every)},
+          {"runs", number(o.runs)},
+          {"seed", number(o.seed)}};
 }
 
 }  // namespace examples

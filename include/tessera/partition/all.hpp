@@ -1,10 +1,27 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+// Everything of the partition layer; written by scripts/make_umbrellas.sh.
+#include "tessera/partition/coarsen/coarsener.hpp"
+#include "tessera/partition/coarsen/contract.hpp"
+#include "tessera/partition/coarsen/label_propagation.hpp"
+#include "tessera/partition/coarsen/two_hop.hpp"
 #include "tessera/partition/concepts.hpp"
 #include "tessera/partition/contiguous_partitioner.hpp"
-#include "tessera/partition/fwd.hpp"
+#include "tessera/partition/fill.hpp"
+#include "tessera/partition/initial/bisection.hpp"
+#include "tessera/partition/initial/bisector.hpp"
+#include "tessera/partition/initial/fm_bisection.hpp"
+#include "tessera/partition/initial/growing.hpp"
 #include "tessera/partition/metrics.hpp"
 #include "tessera/partition/multilevel.hpp"
 #include "tessera/partition/partition.hpp"
+#include "tessera/partition/preprocess.hpp"
 #include "tessera/partition/random_partitioner.hpp"
+#include "tessera/partition/refine/balancer.hpp"
+#include "tessera/partition/refine/block_state.hpp"
+#include "tessera/partition/refine/fm.hpp"
+#include "tessera/partition/refine/gain_cache.hpp"
+#include "tessera/partition/refine/label_propagation.hpp"
+#include "tessera/partition/refine/local_search.hpp"
+#include "tessera/partition/split.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Everything that trains, measures and reports.
+// Everything of the train layer; written by scripts/make_umbrellas.sh.
 #include "tessera/train/batch_inputs.hpp"
 #include "tessera/train/concepts.hpp"
 #include "tessera/train/console_progress.hpp"
