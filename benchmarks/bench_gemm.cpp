@@ -5,9 +5,9 @@
 //   bench_gemm                      the Reddit layer at 1/10 of its rows
 //   bench_gemm --scale 1            all of its 232 965 rows
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdio>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -96,49 +96,56 @@ void run_group(const Layer& layer, Product product, const Options& options, cons
                             c.stride()};
 
   const double flops = 2.0 * static_cast<double>(layer.nodes) * static_cast<double>(layer.in * layer.out);
-  // One timing is long enough that what the runtimes do between products (spinning, waking) hardly counts.
-  const double estimate = std::max(flops / (0.5 * machine.peak_flops), 1e-6);
-  const auto inner = static_cast<std::size_t>(std::clamp(0.02 / estimate, 1.0, 2000.0));
-  const auto times = [inner](auto product_once) {
-    return [inner, product_once] {
-      for (std::size_t i = 0; i < inner; ++i) product_once();
-    };
-  };
   const auto threads = static_cast<int>(options.common.threads);
-  const std::vector<Case> cases{
-      {"Eigen, its own threads",
-       [&] {
-         set_peer_threads(threads);
-         times([&] { gemm_eigen(problem); })();
-       }},
-      {"Eigen in our row tiles",
-       [&] {
-         set_peer_threads(1);
-         times([&] { run_eigen_tiles(problem, options.eigen_tile); })();
-       }},
-      {"tessera", times([&] { run_tessera(product, a, b, c); })},
+  struct Peer {
+    const char* name;
+    int eigen_threads;
+    std::function<void()> once;
   };
+  const Peer peers[] = {
+      {"Eigen, its own threads", threads, [&] { gemm_eigen(problem); }},
+      {"Eigen in our row tiles", 1, [&] { run_eigen_tiles(problem, options.eigen_tile); }},
+      {"tessera", 1, [&] { run_tessera(product, a, b, c); }},
+  };
+  // A timing repeats the product until what runtimes do in between (spinning, waking) hardly counts.
+  const double target = options.scale < 0.01 ? 1e-4 : 0.02;
+  std::vector<Case> cases;
+  std::vector<std::size_t> inner;
+  for (const Peer& peer : peers) {
+    set_peer_threads(peer.eigen_threads);
+    peer.once();
+    const double seconds = std::max(seconds_of(peer.once), 1e-7);
+    inner.push_back(static_cast<std::size_t>(std::clamp(target / seconds, 1.0, 2000.0)));
+    cases.push_back({peer.name, [&peer, count = inner.back()] {
+                       set_peer_threads(peer.eigen_threads);
+                       for (std::size_t i = 0; i < count; ++i) peer.once();
+                     }});
+  }
   const std::string title = layer.name + ", " + title_of(product) + ": [" + std::to_string(c.rows()) + " x " +
                             std::to_string(problem.depth) + "] [" + std::to_string(problem.depth) + " x " +
                             std::to_string(c.cols()) + "]";
   report.begin_group(title, "vs Eigen");
   const std::vector<Timing> timings = time_interleaved(cases, options.common.repeats);
+  double eigen_seconds = 0;
+  double seconds = 0;
   for (std::size_t k = 0; k < cases.size(); ++k) {
-    const double each = 1 / static_cast<double>(inner);
+    const double each = 1 / static_cast<double>(inner[k]);
     Row row;
     row.group = title;
     row.name = cases[k].name;
     row.timing = {timings[k].median * each, timings[k].fastest * each, timings[k].slowest * each};
+    if (k == 0) eigen_seconds = row.timing.median;
+    seconds = row.timing.median;
     row.bytes = 4.0 * static_cast<double>(a.size() + b.size() + c.size());
     row.flops = flops;
     row.bound_seconds = std::max(row.bytes / machine.stream_read, flops / machine.peak_flops);
-    row.ratio = timings[0].median / timings[k].median;
-    cases[k].run();
+    row.ratio = eigen_seconds / row.timing.median;
+    peers[k].once();
     row.checksum = checksum_of(c);
     report.add(row);
   }
   std::printf("  tessera reaches %.0f %% of the measured fp32 peak\n\n",
-              100 * flops * static_cast<double>(inner) / timings[2].median / machine.peak_flops);
+              100 * flops / seconds / machine.peak_flops);
 }
 
 int run(const Options& options) {
