@@ -134,6 +134,9 @@ inline bool npz_layout(const NpzFile& npz, Layout& out) {
 }
 
 [[noreturn]] inline void refuse_npz(const NpzFile& npz) {
+  if (npz.keys().empty()) {
+    npz.place().fail("GEN-02", "a zip archive without arrays; if it is the download, extract it first");
+  }
   std::string keys;
   for (std::size_t i = 0; i < npz.keys().size() && i < 12; ++i)
     keys += message(i == 0 ? "" : ", ", npz.keys()[i]);
