@@ -19,6 +19,7 @@
 #include "tessera/partition/preprocess.hpp"
 #include "tessera/partition/refine/balancer.hpp"
 #include "tessera/partition/refine/block_state.hpp"
+#include "tessera/partition/refine/fm.hpp"
 #include "tessera/partition/refine/label_propagation.hpp"
 #include "tessera/partition/split.hpp"
 
@@ -32,11 +33,15 @@ struct Plan {
   int attempts = 1;                    ///< whole runs of each bisection
   int repetitions = 4;                 ///< of each construction inside a run
   int label_rounds = 5;
+  int fm_rounds = 10;
 };
 
 inline Plan plan_for(PartitionEffort effort) {
   Plan plan;
-  if (effort == PartitionEffort::fast) plan.repetitions = 2;
+  if (effort == PartitionEffort::fast) {
+    plan.repetitions = 2;
+    plan.fm_rounds = 0;
+  }
   if (effort == PartitionEffort::high) plan.attempts = 4;
   return plan;
 }
@@ -54,11 +59,13 @@ class Refiner {
   void run(const LevelGraph& graph, const Plan& plan, std::uint64_t key, BlockState& state) {
     balancer_.run(graph, state);
     propagation_.run(graph, {.rounds = plan.label_rounds, .key = key}, state);
+    fm_.run(graph, {.rounds = plan.fm_rounds, .key = hash(key, 1)}, state);
   }
 
  private:
   OverloadBalancer balancer_;
   RefineLabelPropagation propagation_;
+  RefineFm fm_;
 };
 
 /// Deep multilevel partitioning of a connected or unconnected graph without isolated nodes.
@@ -133,6 +140,7 @@ class MultilevelPartitioner {
  public:
   Partition partition(CsrView<> graph, const PartitionOptions& options) const {
     using namespace detail::multilevel;
+    using detail::multilevel::Block;  // not the mini-batch's
     check_partition_options(graph, options);
     const std::size_t n = graph.num_rows, k = options.parts;
     Partition out;
