@@ -157,6 +157,13 @@ class Tape {
   /// The gradient of a leaf; of an inner node only inside its `vjp`, which may overwrite it. Empty elsewhere.
   MatrixView<T> grad(Var v) { return node(v).grad; }
 
+  /// For the `vjp` of `self`, as its last step: the gradient itself, to be changed and passed on without a
+  /// copy.
+  Tensor<T> take_grad(Var self) {
+    TESSERA_ASSERT(light, node(self).operation != nullptr);
+    return std::move(node(self).owned_grad);
+  }
+
   /// Where to write the gradient of input `v`; the operator must fill it, adding where the slot says so.
   GradSlot<T> grad_slot(Var v) {
     Node& n = node(v);

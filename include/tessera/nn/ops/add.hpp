@@ -26,9 +26,8 @@ struct AddOp {
   bool reads_output() const noexcept { return false; }
 
   void vjp(Tape<T>& tape, Var self) const {
-    const MatrixView<const T> g = tape.grad(self);
-    if (tape.needs_grad(a)) tape.add_grad(a, g);
-    if (tape.needs_grad(b)) tape.add_grad(b, g);
+    if (tape.needs_grad(a)) tape.add_grad(a, MatrixView<const T>(tape.grad(self)));
+    if (tape.needs_grad(b)) tape.add_grad(b, tape.take_grad(self));
   }
   void jvp(Tape<T>& tape, Var self) const {
     const MatrixView<T> t = tape.make_tangent(self);

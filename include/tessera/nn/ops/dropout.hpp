@@ -25,13 +25,8 @@ struct DropoutOp {
   // The mask is drawn again: nothing is stored.
   void vjp(Tape<T>& tape, Var self) const {
     const MatrixView<T> g = tape.grad(self);
-    const GradSlot<T> slot = tape.grad_slot(x);
-    if (!slot.add) {
-      dropout_backward(MatrixView<const T>(g), slot.grad, mask);
-      return;
-    }
-    dropout_backward(MatrixView<const T>(g), g, mask);
-    tape.add_grad(x, MatrixView<const T>(g));
+    dropout_backward(g, g, mask);
+    tape.add_grad(x, tape.take_grad(self));
   }
   void jvp(Tape<T>& tape, Var self) const {
     dropout_backward(tape.tangent(x), tape.make_tangent(self), mask);

@@ -89,8 +89,8 @@ struct FinishOp {
   bool reads_output() const noexcept { return finish.activation != Activation::none; }
 
   void vjp(Tape<T>& tape, Var self) const {
-    const MatrixView<const T> gz = finish_vjp(tape, self, finish);
-    if (tape.needs_grad(x)) tape.add_grad(x, gz);
+    finish_vjp(tape, self, finish);
+    if (tape.needs_grad(x)) tape.add_grad(x, tape.take_grad(self));
   }
   void jvp(Tape<T>& tape, Var self) const {
     const MatrixView<T> t = tape.make_tangent(self);

@@ -37,7 +37,7 @@ struct LayerNormOp {
     const MatrixView<T> g = tape.grad(self);
     layer_norm_backward(g, tape.value(x), tape.value(gamma).row(0), mean, inv_std, g, row_grad(tape, gamma),
                         row_grad(tape, beta));
-    if (tape.needs_grad(x)) tape.add_grad(x, MatrixView<const T>(g));
+    if (tape.needs_grad(x)) tape.add_grad(x, tape.take_grad(self));
   }
 
   // The Jacobian of n in x is symmetric, so dn is the backward product without gamma; then

@@ -71,7 +71,7 @@ struct LinearOp {
   void vjp(Tape<T>& tape, Var self) const {
     const MatrixView<const T> gz = finish_vjp(tape, self, finish);
     product_vjp(tape, x, weight, gz);
-    if (tape.needs_grad(addend)) tape.add_grad(addend, gz);
+    if (tape.needs_grad(addend)) tape.add_grad(addend, tape.take_grad(self));
   }
   void jvp(Tape<T>& tape, Var self) const {
     const MatrixView<T> t = tape.make_tangent(self);

@@ -44,7 +44,7 @@ struct NormalizeRowsOp {
   void vjp(Tape<T>& tape, Var self) const {
     const MatrixView<T> g = tape.grad(self);
     apply(tape.value(self), MatrixView<const T>(g), g);
-    tape.add_grad(x, MatrixView<const T>(g));
+    tape.add_grad(x, tape.take_grad(self));
   }
   void jvp(Tape<T>& tape, Var self) const {
     const MatrixView<T> t = tape.make_tangent(self);
