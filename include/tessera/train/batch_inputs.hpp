@@ -12,9 +12,9 @@
 #include "tessera/core/array.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/kernels/rows.hpp"
 #include "tessera/sampling/mini_batch.hpp"
 #include "tessera/train/concepts.hpp"
-#include "tessera/train/infer.hpp"
 #include "tessera/train/role_targets.hpp"
 
 namespace tessera {
@@ -55,7 +55,7 @@ class BatchInputs {
       if constexpr (std::is_same_v<T, float>) x_ = features;
     } else {
       gathered_.resize(ids.size(), features.cols());
-      detail::copy_rows(features, ids, gathered_.view());
+      gather_rows(features, ids, gathered_.view());
       x_ = gathered_.view();
     }
     if (whole && batch.num_targets == ids.size() && batch.loss_weight.empty()) {
@@ -120,7 +120,7 @@ class BatchInputs {
   void assign_indicators(std::span<const NodeId> ids, std::span<const float> weights,
                          const RoleTargets& train, MatrixView<const float> indicators) {
     indicators_.resize(ids.size(), indicators.cols());
-    detail::copy_rows(indicators, ids, indicators_.view());
+    gather_rows(indicators, ids, indicators_.view());
     row_weight_.resize(ids.size());
     labelled_ = parallel_sum<std::size_t>(ids.size(), kGrain, [&](std::size_t i, std::size_t end) {
       std::size_t count = 0;

@@ -60,13 +60,14 @@ class ConsoleProgress {
     }
     drawn_ = now;
     const double seconds = std::chrono::duration<double>(now - start_).count();
-    print(line(last, done, all, seconds), run.finished());
+    print(line(last, done, all, seconds, run.finished()), run.finished());
   }
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  std::string line(const EpochRecord& last, std::uint64_t done, std::uint64_t all, double seconds) const {
+  std::string line(const EpochRecord& last, std::uint64_t done, std::uint64_t all, double seconds,
+                   bool finished) const {
     std::string out = options_.label.empty() ? "" : options_.label + " ";
     if (terminal_) out += bar(done, all) + " ";
     char text[96];
@@ -81,7 +82,7 @@ class ConsoleProgress {
     std::snprintf(text, sizeof text, each >= 1 ? "  %.1f s/epoch" : "  %.1f ms/epoch",
                   each >= 1 ? each : each * 1e3);
     out += text;
-    if (done < all) out += "  left " + clock(each * static_cast<double>(all - done));
+    if (!finished) out += "  left " + clock(each * static_cast<double>(all - done));
     return out;
   }
 

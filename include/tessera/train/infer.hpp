@@ -16,6 +16,7 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/graph/normalization.hpp"
+#include "tessera/kernels/rows.hpp"
 #include "tessera/nn/concepts.hpp"
 #include "tessera/train/concepts.hpp"
 
@@ -103,14 +104,6 @@ void copy_rows(MatrixView<const X> from, MatrixView<T> to) {
   });
 }
 
-/// y[i] = x[rows[i]], converting the elements.
-template <class X, class T>
-void copy_rows(MatrixView<const X> x, std::span<const NodeId> rows, MatrixView<T> y) {
-  parallel_for(rows.size(), 256, [&](std::size_t i, std::size_t end) {
-    for (; i < end; ++i) std::copy(x.row(rows[i]).begin(), x.row(rows[i]).end(), y.row(i).begin());
-  });
-}
-
 /// One layer over all rows, block by block inside `bytes` of scratch.
 template <Model M, class X>
 Tensor<typename M::Scalar> infer_layer_in_blocks(const M& model, std::size_t layer, CsrView<> a,
@@ -127,7 +120,7 @@ Tensor<typename M::Scalar> infer_layer_in_blocks(const M& model, std::size_t lay
   for (std::size_t first = 0; first < a.num_rows;) {
     const std::size_t last = block.build(a, first, max_inputs);
     gathered.resize(block.sources().size(), x.cols());
-    copy_rows(x, block.sources(), gathered.view());
+    gather_rows(x, block.sources(), gathered.view());
     const Var y = model.layer(ctx, layer, block.adjacency(), ctx.input(gathered.view()), Pass{});
     const MatrixView<const T> value = ctx.value(y);
     if (first == 0) out.resize(a.num_rows, value.cols());

@@ -47,7 +47,7 @@ class SvgChart {
   }
 
   void draw(std::string_view caption) {
-    text(left_ + kWidth / 2, top_ - 10, "middle", caption, "font-weight='600'");
+    text(left_, top_ - 10, "start", caption, "font-weight='600'");
     draw_axes();
     for (const Curve& curve : curves_) draw_curve(curve);
     draw_legend();
@@ -57,7 +57,7 @@ class SvgChart {
     const double px = x(x_value);
     line(px, top_, px, top_ + kHeight, "stroke='#888' stroke-dasharray='4 3'");
     const bool right_half = px > left_ + kWidth / 2;
-    text(px + (right_half ? -5 : 5), top_ + 12, right_half ? "end" : "start", label, "fill='#666'");
+    text(px + (right_half ? -5 : 5), top_ - 4, right_half ? "end" : "start", label, "fill='#666'");
   }
 
   static constexpr double kWidth = 400;
