@@ -178,7 +178,8 @@ inline std::string zip_file(const std::vector<ZipPart>& parts, std::string_view 
     put(directory, part.zip64_central ? 0xffffffff : size, 4);
     put(directory, part.name.size(), 2);
     put(directory, part.zip64_central ? 28 : 0, 2);
-    put(directory, 0, 2 + 2 + 2 + 4);
+    put(directory, 0, 8);  // comment, disk, attributes
+    put(directory, 0, 2);
     put(directory, part.zip64_central ? 0xffffffff : offset, 4);
     directory += part.name;
     if (part.zip64_central) {
