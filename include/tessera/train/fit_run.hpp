@@ -264,11 +264,12 @@ class FitRun {
   }
 
   /// The first batch stands for the sampler: a sampler of other settings, or other parts, makes another one.
+  /// A sampler that always makes the same batch has nothing to add to the data.
   const std::string& batch_text() {
     if (!batch_text_.empty()) return batch_text_;
     detail::Fingerprint print;
     print.add(num_batches_);
-    if (num_batches_ > 0) {
+    if (num_batches_ > 0 && !same_every_epoch<S>) {
       typename S::Workspace workspace{};
       MiniBatch batch;
       sampler_.sample(source_, model_.aggregation(), {options_.seed, 0, 0}, workspace, batch);
