@@ -105,8 +105,8 @@ inline CsrGraph renumber(CsrView<> graph, std::span<const NodeId> order, std::sp
 ///
 /// Shapes   graph [N, N], order [N] holding every node once
 /// Cost     work O(E log max_degree), one more graph in memory
-/// Errors   ShapeError if order has another length or the graph is not square; IndexError if order repeats a
-/// node Threads  parallel; the result does not depend on T
+/// Errors   ShapeError if order has another length or the graph is not square; IndexError if a node repeats
+/// Threads  parallel; the result does not depend on T
 inline CsrGraph renumber(const CsrGraph& graph, std::span<const NodeId> order) {
   detail::require_order(order, graph.num_nodes());
   if (graph.num_cols != graph.num_nodes()) {

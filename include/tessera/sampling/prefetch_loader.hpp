@@ -23,9 +23,8 @@ template <Sampler S>
 class PrefetchLoader;
 
 struct PrefetchOptions {
-  std::size_t depth = 2;  ///< batches kept ready; 0 samples in the caller's thread when asked
-  std::size_t threads =
-      0;  ///< threads sampling may use beside the caller; 0: half of max_threads(), at least 1
+  std::size_t depth = 2;    ///< batches kept ready; 0 samples in the caller's thread when asked
+  std::size_t threads = 0;  ///< threads for sampling, beside the caller; 0: half of max_threads(), at least 1
 
   /// What a trainer that is given these options makes.
   template <Sampler S>
@@ -49,8 +48,8 @@ struct LoaderTimes {
 ///
 /// Batches are pure functions of their keys, so neither `depth` nor `threads` changes a bit of them.
 /// Cost     depth + 1 batches, recycled for as long as the loader lives: the steady state allocates nothing
-/// Errors   what the sampler throws leaves `next` in the place of the batch that failed; the epoch is over
-/// then Threads  one consumer at a time; sampler and source must outlive the loader and not change
+/// Errors   what the sampler throws leaves `next` in the place of the batch that failed, and ends the epoch
+/// Threads  one consumer at a time; sampler and source must outlive the loader and not change
 template <Sampler S>
 class PrefetchLoader {
  public:
