@@ -44,7 +44,6 @@ struct Triple {
 };
 
 struct NoBackward {
-  static constexpr std::string_view kName = "nothing";
   std::array<Var, 0> inputs() const noexcept { return {}; }
 };
 static_assert(TapeOperator<Triple, double>);
