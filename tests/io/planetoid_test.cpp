@@ -159,11 +159,11 @@ TEST_CASE("Damaged Planetoid files are read or refused", "[io]") {
   test::write_planetoid(folder, parts);
   for (const auto& [part, content] : parts) {
     const std::size_t refused =
-        test::read_damaged(content, 300, [&, name = "ind.toy." + part](std::span<const std::byte> b) {
+        test::read_damaged(content, 120, [&, name = "ind.toy." + part](std::span<const std::byte> b) {
           folder.write(name, {reinterpret_cast<const char*>(b.data()), b.size()});
           read_planetoid(folder.path(), {.max_bytes = 1 << 22});
         });
-    CHECK(refused > 50);
+    CHECK(refused > 20);
     folder.write("ind.toy." + part, content);
   }
 }
