@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <span>
 
-#include "tessera/core/array.hpp"
 #include "tessera/core/csr_view.hpp"
 #include "tessera/core/ids.hpp"
 #include "tessera/core/matrix_view.hpp"
@@ -21,29 +20,22 @@ namespace tessera {
 template <class G>
 concept GraphView = std::convertible_to<const G&, CsrView<>>;
 
-/// What training and evaluation read of a node task: Dataset, or a user's own storage.
+/// What training and evaluation read of a node task: `Dataset`, or a type of your own with the same members
+/// (a mapped file, say).
 ///
-///     struct Mine {
-///       CsrGraph graph, train_graph;             // train_graph without nodes: training sees graph
-///       Labels labels;
-///       MatrixView<const float> features;        // e.g. of a mapped file
-///       Array<NodeId> nodes(Role) const;         // ascending
-///       std::size_t num_nodes() const, num_features() const, num_classes() const;
-///       bool multilabel() const;
-///     };
-///
-/// Semantics no compiler can check: row i of everything is about node i; validate(data) would pass.
+/// Semantics no compiler can check: all parts cover the same N nodes; roles and labels do not change while it
+/// is in use; train_graph has N nodes, or none where the data has no separate one.
 template <class D>
-concept NodeData = requires(const D& data, Role role) {
-  { data.graph } -> std::convertible_to<const CsrGraph&>;
-  { data.train_graph } -> std::convertible_to<const CsrGraph&>;
+concept NodeData = requires(const D& data) {
+  { data.graph.view() } -> std::convertible_to<CsrView<>>;
+  { data.graph.symmetric } -> std::convertible_to<bool>;
+  { data.train_graph.view() } -> std::convertible_to<CsrView<>>;
+  { data.train_graph.symmetric } -> std::convertible_to<bool>;
   { data.features } -> std::convertible_to<MatrixView<const float>>;
-  { data.labels } -> std::convertible_to<const Labels&>;
-  { data.nodes(role) } -> std::convertible_to<std::span<const NodeId>>;
-  { data.num_nodes() } -> std::convertible_to<std::size_t>;
-  { data.num_features() } -> std::convertible_to<std::size_t>;
-  { data.num_classes() } -> std::convertible_to<std::size_t>;
-  { data.multilabel() } -> std::convertible_to<bool>;
+  { data.labels.classes } -> std::convertible_to<std::span<const std::int32_t>>;
+  { data.labels.indicators } -> std::convertible_to<MatrixView<const float>>;
+  { data.labels.num_classes } -> std::convertible_to<std::size_t>;
+  { data.roles } -> std::convertible_to<std::span<const Role>>;
 };
 
 }  // namespace tessera

@@ -9,31 +9,13 @@
 
 #include "tessera/core/csr_view.hpp"
 #include "tessera/core/matrix_view.hpp"
-#include "tessera/graph/dataset.hpp"
+#include "tessera/graph/concepts.hpp"
 #include "tessera/nn/concepts.hpp"
 #include "tessera/sampling/concepts.hpp"
 #include "tessera/train/early_stopping.hpp"
 #include "tessera/train/records.hpp"
 
 namespace tessera {
-
-/// A node task the trainer can read: `Dataset`, or a type of your own with the same members (a mapped file,
-/// say).
-///
-/// Semantics no compiler can check: all parts cover the same N nodes; roles and labels do not change while it
-/// is in use; train_graph has N nodes, or none where the data has no separate one.
-template <class D>
-concept NodeData = requires(const D& data) {
-  { data.graph.view() } -> std::convertible_to<CsrView<>>;
-  { data.graph.symmetric } -> std::convertible_to<bool>;
-  { data.train_graph.view() } -> std::convertible_to<CsrView<>>;
-  { data.train_graph.symmetric } -> std::convertible_to<bool>;
-  { data.features } -> std::convertible_to<MatrixView<const float>>;
-  { data.labels.classes } -> std::convertible_to<std::span<const std::int32_t>>;
-  { data.labels.indicators } -> std::convertible_to<MatrixView<const float>>;
-  { data.labels.num_classes } -> std::convertible_to<std::size_t>;
-  { data.roles } -> std::convertible_to<std::span<const Role>>;
-};
 
 /// Says when to stop and which weights to keep: a pure function of the epochs so far (early_stopping.hpp).
 template <class S>

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+// Seconds per training epoch, full batch and Cluster-GCN, on graphs of the published shapes, and where the
+// time goes.
+//
+//   bench_epoch                      1/50 of the nodes
+//   bench_epoch --scale 1            Reddit and Amazon2M as large as published (needs about 12 GB)
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstddef>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "support/machine.hpp"
+#include "support/report.hpp"
+#include "support/timing.hpp"
+#include "tessera/graph/generators.hpp"
+#include "tessera/nn/losses/cross_entropy.hpp"
+#include "tessera/nn/nets/gcn_net.hpp"
+#include "tessera/nn/optim/adam.hpp"
+#include "tessera/partition/contiguous_partitioner.hpp"
+#include "tessera/sampling/cluster_sampler.hpp"
+#include "tessera/sampling/full_graph_sampler.hpp"
+#include "tessera/sampling/prefetch_loader.hpp"
+#include "tessera/train/trainer.hpp"
+
+namespace tessera::bench {
+namespace {
+
+struct Options {
+  CommonOptions common;
+  double scale = 0.02;
+  std::string only;
+};
+
+/// A published data set's shape and the network trained on it.
+struct Shape {
+  std::string name;
+  std::size_t nodes, features, classes;
+  double mean_degree, sigma;
+  std::size_t hidden, layers, parts, clusters_per_batch;
+};
+
+Dataset make(const Shape& shape, const Options& options, bool shuffled) {
+  CommunityGraphOptions graph;
+  graph.nodes =
+      std::max<std::size_t>(2000, static_cast<std::size_t>(static_cast<double>(shape.nodes) * options.scale));
+  graph.classes = shape.classes;
+  graph.features = shape.features;
+  graph.mean_degree = std::min(shape.mean_degree, static_cast<double>(graph.nodes) / 50);
+  graph.degree_sigma = shape.sigma;
+  graph.train = 0.66;
+  graph.val = 0;
+  graph.test = 0.34;
+  graph.shuffle_nodes = shuffled;
+  return generate_community_graph(graph);
+}
+
+/// Operations and least bytes of one epoch: every product forward and twice backward (the first layer's input
+/// needs no gradient), every aggregation forward and backward at the narrower width.
+struct Work {
+  double gemm_flops = 0;
+  double spmm_flops = 0;
+  double bytes = 0;
+};
+
+Work work_of(const Shape& shape, const Dataset& data) {
+  Work work;
+  const auto n = static_cast<double>(data.num_nodes());
+  const auto entries = static_cast<double>(data.graph.num_edges()) + n;
+  for (std::size_t l = 0; l < shape.layers; ++l) {
+    const auto in = static_cast<double>(l == 0 ? shape.features : shape.hidden);
+    const auto out = static_cast<double>(l + 1 == shape.layers ? shape.classes : shape.hidden);
+    const double width = std::min(in, out);
+    const double passes = l == 0 && in < out ? 1 : 2;  // aggregated features need no backward
+    work.gemm_flops += 2 * n * in * out * (l == 0 ? 2 : 3);
+    work.spmm_flops += 2 * entries * width * passes;
+    work.bytes += passes * (8 * entries + 8 * n * width) + 4 * n * (in + out) * 3;
+  }
+  return work;
+}
+
+template <class Sampler>
+void run_case(const Shape& shape, const std::string& name, const Dataset& data, Sampler sampler,
+              const Options& options, const Machine& machine, Report& report) {
+  GcnNet<> model{{.in = shape.features,
+                  .hidden = shape.hidden,
+                  .out = shape.classes,
+                  .layers = shape.layers,
+                  .dropout = 0.2f,
+                  .input_dropout = false}};
+  Trainer trainer{model, std::move(sampler), CrossEntropy{}, Adam{.lr = 0.01}, PrefetchOptions{}};
+  const FitReport fit = trainer.fit(data, {.epochs = options.common.repeats + 1, .eval_every = 0});
+  std::vector<double> seconds;
+  Profile profile;
+  for (std::size_t e = 1; e < fit.history.size(); ++e) {  // the first epoch warms up
+    seconds.push_back(fit.history[e].seconds);
+    profile += fit.history[e].profile;
+  }
+  const Work work = work_of(shape, data);
+  Row row;
+  row.group = shape.name;
+  row.name = name;
+  row.timing = summarize(std::move(seconds));
+  row.bytes = work.bytes;
+  row.flops = work.gemm_flops + work.spmm_flops;
+  row.bound_seconds = work.gemm_flops / machine.peak_flops + work.bytes / machine.stream_read;
+  row.checksum = fit.history.back().train_loss;
+  report.add(row);
+  const double percent = 100 / profile.total();
+  std::printf(
+      "      wait %.1f %%, gather %.1f %%, forward %.1f %%, backward %.1f %%, optimizer %.1f %%, other %.1f "
+      "%%; "
+      "outside kernels %.1f %%\n",
+      profile.wait * percent, profile.gather * percent, profile.forward * percent, profile.backward * percent,
+      profile.optimizer * percent, profile.other * percent, 100 * profile.overhead());
+}
+
+void run_shape(const Shape& shape, const Options& options, const Machine& machine, Report& report) {
+  if (!options.only.empty() && shape.name.find(options.only) == std::string::npos) return;
+  for (const bool shuffled : {false, true}) {
+    const Dataset data = make(shape, options, shuffled);
+    const std::string title = shape.name + ", " + (shuffled ? "ids shuffled" : "community order") + ": " +
+                              std::to_string(data.num_nodes()) + " nodes, " +
+                              std::to_string(data.graph.num_edges()) + " entries";
+    report.begin_group(title, "");
+    run_case(shape, "full batch", data, FullGraphSampler{}, options, machine, report);
+    if (shuffled) continue;  // parts of shuffled ids would need a partitioner: bench_partition times that
+    const std::size_t parts =
+        std::max<std::size_t>(shape.clusters_per_batch * 4,
+                              static_cast<std::size_t>(static_cast<double>(shape.parts) * options.scale));
+    const Partition partition = ContiguousPartitioner{}.partition(data.graph, {.parts = parts});
+    run_case(shape, "Cluster-GCN", data,
+             ClusterSampler(partition.part, {.clusters_per_batch = shape.clusters_per_batch}), options,
+             machine, report);
+  }
+  std::printf("\n");
+}
+
+int run(const Options& options) {
+  const IsaScope scope(options.common.level());
+  return with_threads(options.common.threads, [&] {
+    double sink = 0;
+    const Machine machine = measure_machine(512, std::size_t{256} << 20, sink);
+    Report report("bench_epoch", options.common, machine);
+    report.note("scale", options.scale);
+    run_shape({"Reddit shape, GCN 602-128-41", 232'965, 602, 41, 492, 1.08, 128, 2, 1500, 20}, options,
+              machine, report);
+    run_shape({"Amazon2M shape, GCN 100-400-400-47", 2'449'029, 100, 47, 50.5, 1.3, 400, 3, 15'000, 10},
+              options, machine, report);
+    report.finish();
+    return 0;
+  });
+}
+
+}  // namespace
+}  // namespace tessera::bench
+
+int main(int argc, char** argv) {
+  tessera::bench::Options options;
+  CLI::App app("Seconds per training epoch at published shapes");
+  options.common.add_to(app);
+  app.add_option("--scale", options.scale, "Share of the published number of nodes")
+      ->check(CLI::Range(1e-6, 1.0))
+      ->capture_default_str();
+  app.add_option("--only", options.only, "Only shapes whose name contains this: Reddit or Amazon2M");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  try {
+    return tessera::bench::run(options);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bench_epoch: %s\n", error.what());
+    return 1;
+  }
+}
