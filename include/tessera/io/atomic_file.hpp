@@ -25,8 +25,8 @@ namespace tessera::io {
 /// disk, then renamed.
 ///
 /// Without `commit` the destructor removes the temporary file and the old file, if any, stays as it was;
-/// readers that have the old one mapped keep it in any case. Errors   FormatError GEN-04 (system error),
-/// GEN-01 (no such folder)
+/// readers that have the old one mapped keep it in any case.
+/// Errors   FormatError GEN-04 (system error), GEN-01 (no such folder)
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path) : path_(std::move(path)) {

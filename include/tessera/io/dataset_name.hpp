@@ -9,8 +9,8 @@
 
 namespace tessera::io {
 
-/// What a folder's data set is called: the folder's name, or its parent's where the folder is named after a
-/// layout.
+/// What a folder's data set is called: the folder's name, or its parent's where the folder is named after
+/// a layout.
 inline std::string dataset_name(const std::filesystem::path& folder) {
   constexpr std::string_view kLayouts[] = {"graphsaint", "graphsage", "planetoid", "npz",
                                            "ogb",        "csv",       "raw",       "data"};

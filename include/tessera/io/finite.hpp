@@ -25,7 +25,8 @@ inline std::size_t count_not_finite(std::span<const float> values) noexcept {
 
 /// Applies the policy to a matrix that is known to hold NaN or infinite values.
 ///
-/// Errors   FormatError FEA-01 under NanPolicy::error: the first place, and the numbers of values and columns
+/// Errors   FormatError FEA-01 under NanPolicy::error: the first place, and the numbers of values and
+///          columns
 inline void settle_not_finite(MatrixView<float> x, const Place& place, NanPolicy policy,
                               std::vector<std::string>* warnings = nullptr) {
   std::size_t nans = 0;

@@ -56,11 +56,13 @@ inline void compare_train_graph(const Dataset& data, const Place& place, std::ve
 
 }  // namespace detail
 
-/// Reads a data set in GraphSAINT layout: adj_full.npz, adj_train.npz, feats.npy, class_map.json, role.json.
+/// Reads a data set in GraphSAINT layout: adj_full.npz, adj_train.npz, feats.npy, class_map.json,
+/// role.json.
 ///
-/// Node i is row i of feats.npy. `train_graph` is adj_train.npz, or is rebuilt from adj_full.npz where that
-/// file is missing. Shapes   graph [N, N], features [N, F]; class_map.json: an int or a list of C zeros and
-/// ones per node Errors   FormatError GEN-01 (a file is missing), NPY, ZIP, SPM, EDG, JSN, LBL, SPL, FEA
+/// Node i is row i of feats.npy. `train_graph` is adj_train.npz, or is rebuilt from adj_full.npz where
+/// that file is missing.
+/// Shapes   graph [N, N], features [N, F]; class_map.json: an int or a list of C zeros and ones per node
+/// Errors   FormatError GEN-01 (a file is missing), NPY, ZIP, SPM, EDG, JSN, LBL, SPL, FEA
 inline Dataset read_graphsaint(const std::filesystem::path& dir, const ReadOptions& options = {}) {
   const Limits limits{.max_bytes = byte_limit(options)};
   Dataset out;

@@ -101,12 +101,13 @@ inline bool named_directed(const std::filesystem::path& file) {
 
 }  // namespace detail
 
-/// Reads an archive with `edges` (M, 2), each edge once, `node_features` (N, F), `node_labels` (N) and split
-/// masks.
+/// Reads an archive with `edges` (M, 2), each edge once, `node_features` (N, F), `node_labels` (N) and
+/// split masks.
 ///
 /// `path` is the .npz file, or a folder with one. The split is mask number options.split, the first by
-/// default. Files with "directed" in their name keep the direction of their edges. Shapes   graph [N, N],
-/// features [N, F]; masks (S, N) in either order Errors   FormatError GEN, ZIP, NPY, EDG, LBL, FEA, SPL
+/// default. Files with "directed" in their name keep the direction of their edges.
+/// Shapes   graph [N, N], features [N, F]; masks (S, N) in either order
+/// Errors   FormatError GEN, ZIP, NPY, EDG, LBL, FEA, SPL
 /// Source   Platonov et al., A critical look at the evaluation of GNNs under heterophily, 2023
 inline Dataset read_heterophilous(const std::filesystem::path& path, const ReadOptions& options = {}) {
   const std::filesystem::path file = find_npz(path, "node_features");

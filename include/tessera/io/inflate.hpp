@@ -19,7 +19,7 @@ namespace tessera::io::detail {
 /// Decompresses a raw deflate stream (RFC 1951) piece by piece.
 ///
 /// Errors   FormatError ZIP-03 if the stream is damaged or ends early, ZIP-02 if the library was built
-/// without zlib
+///          without zlib
 class Inflater {
  public:
 #if defined(TESSERA_HAS_ZLIB)

@@ -9,7 +9,8 @@
 
 namespace tessera::io {
 
-/// Four fifths of the machine's memory: what one file may make us allocate unless the caller says otherwise.
+/// Four fifths of the machine's memory: what one file may make us allocate unless the caller says
+/// otherwise.
 ///
 /// Units    bytes
 inline std::uint64_t default_max_bytes() noexcept {

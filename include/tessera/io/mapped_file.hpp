@@ -59,11 +59,11 @@ enum class Access { sequential, random };
 
 /// The bytes of a file, read-only: mapped where the system can, read into memory where it cannot.
 ///
-/// The size is taken once, on opening. A file that another process shortens while it is mapped raises SIGBUS
-/// on access; pass `.map = false` for files on network systems that may do so. Cost     O(1) when mapped
-/// Errors   FormatError GEN-01 (no such file), GEN-02 (a folder), GEN-03 (larger than the limit, when read),
-/// GEN-04
-///          (system error)
+/// The size is taken once, on opening. A file that another process shortens while it is mapped raises
+/// SIGBUS on access; pass `.map = false` for files on network systems that may do so.
+/// Cost     O(1) when mapped
+/// Errors   FormatError GEN-01 (no such file), GEN-02 (a folder), GEN-03 (larger than the limit, when
+///          read), GEN-04 (system error)
 class MappedFile {
  public:
   struct Options {

@@ -24,8 +24,8 @@ namespace tessera::io {
 
 /// One array of a .npy file or of a member of a .npz file: its header, and its elements where they lie.
 ///
-/// The elements are little-endian (big-endian files are swapped once, into a copy), in the order of the file
-/// and at any alignment; npy_convert.hpp turns them into arrays of ours.
+/// The elements are little-endian (big-endian files are swapped once, into a copy), in the order of the
+/// file and at any alignment; npy_convert.hpp turns them into arrays of ours.
 class NpyArray {
  public:
   /// What bytes after the array mean: several arrays in one .npy file, or a damaged .npz member.

@@ -128,8 +128,10 @@ inline constexpr std::size_t kNpyBlock = std::size_t{1}
 /// The elements of an integer or boolean array as T, row-major, each in [lowest, highest].
 ///
 /// Calls on_bad(position, value as text) for the first element outside, and expects it to throw. Only the
-/// first `count` elements are read. Cost     one pass, in parallel Errors   FormatError NPY-04 (not
-/// integers), NPY-07 (Fortran order with more than two dimensions); what on_bad throws
+/// first `count` elements are read.
+/// Cost     one pass, in parallel
+/// Errors   FormatError NPY-04 (not integers), NPY-07 (Fortran order with
+///          more than two dimensions); what on_bad throws
 template <std::integral T, class OnBad>
 Array<T> to_integers(const NpyArray& array, T lowest, T highest, OnBad&& on_bad,
                      std::size_t count = std::numeric_limits<std::size_t>::max()) {
@@ -222,10 +224,10 @@ inline void require_no_overflow(const NpyArray& array, MatrixView<const float> n
 /// A two-dimensional array of any numeric type as float, every value finite or treated by the policy.
 ///
 /// Shapes   (N, F) in either order -> [N, F]
-/// Cost     one pass, in parallel by row blocks; reads the file's pages directly, so no second copy exists
-/// Errors   FormatError NPY-07 (not two-dimensional), NPY-04 (text), GEN-03 (limit), FEA-01 (NaN, infinite,
-/// or too
-///          large for float)
+/// Cost     one pass, in parallel by row blocks; reads the file's pages directly, so no second copy
+///          exists
+/// Errors   FormatError NPY-07 (not two-dimensional), NPY-04 (text), GEN-03 (limit), FEA-01 (NaN,
+///          infinite, or too large for float)
 inline Tensor<float> to_matrix(const NpyArray& array, NanPolicy nan = NanPolicy::error,
                                std::vector<std::string>* warnings = nullptr, const Limits& limits = {}) {
   array.require_rank(2, "(N, F)");

@@ -17,9 +17,9 @@
 
 // The header of a .npy file: magic, version, and a Python dictionary in a small fixed grammar,
 //
-//     header = ws dict ws LF          pair  = str ws ":" ws value      str   = "'" *c "'" / DQUOTE *c DQUOTE
-//     dict   = "{" [pairs [","]] "}"  value = str / bool / tuple       tuple = "()" / "(" int "," ")" / "("
-//     ints ")"
+//     header = ws dict ws LF
+//     dict   = "{" [pairs [","]] "}"      pair  = str ws ":" ws value
+//     value  = str / bool / tuple         tuple = "()" / "(" int "," ")" / "(" ints [","] ")"
 //
 // with exactly the keys descr, fortran_order and shape in any order. Nothing is evaluated.
 
@@ -279,8 +279,8 @@ inline void size_npy_array(NpyHeader& header, const Place& place) {
 
 /// Bytes of a .npy file up to its array; `bytes` holds the beginning, at least 12 bytes or all there are.
 ///
-/// Errors   FormatError NPY-01 (magic), NPY-02 (version), NPY-03 (length over the limit), NPY-05 (too short),
-/// GEN-02
+/// Errors   FormatError NPY-01 (magic), NPY-02 (version), NPY-03 (length over the limit), NPY-05 (too
+///          short), GEN-02
 inline std::size_t npy_preamble_size(std::span<const std::byte> bytes, const Place& place,
                                      const Limits& limits = {}) {
   constexpr std::string_view kMagic = "\x93NUMPY";

@@ -25,8 +25,7 @@ namespace tessera::io {
 ///
 /// A stored array is used where it lies in the file, so arrays must not outlive their archive.
 /// Cost     opening O(members); nothing is decompressed before it is asked for, and what nobody asks for
-/// (names,
-///          pickled metadata) never is
+///          (names, pickled metadata) never is
 /// Errors   as ZipArchive; GEN-02 for a zip that holds folders instead of arrays
 /// Threads  every member function may be called concurrently
 class NpzFile {
@@ -105,8 +104,8 @@ class NpzFile {
     place().fail("ZIP-05", "needs '", key, "'; archive has: ", keys_.empty() ? "no arrays" : have);
   }
 
-  /// Compares the directory with the array's own header before anything of that size is allocated: all-ones
-  /// data really compresses 1000:1, so the size is the only thing that tells a bomb.
+  /// Compares the directory with the array's own header before anything of that size is allocated:
+  /// all-ones data really compresses 1000:1, so the size is the only thing that tells a bomb.
   void require_honest_size(const ZipMember& member, const Place& part) const {
     const Array<std::byte> first = zip_.read_front(member, 12);
     const std::size_t preamble = npy_preamble_size(first, part, zip_.limits());

@@ -18,16 +18,16 @@
 
 namespace tessera::io {
 
-/// Writes a .npz archive array by array, as numpy.savez does: stored, ZIP64 where a size needs it. The file
-/// appears on commit, whole.
+/// Writes a .npz archive array by array, as numpy.savez does: stored, ZIP64 where a size needs it. The
+/// file appears on commit, whole.
 ///
 ///     NpzWriter out("predictions.npz");
 ///     out.add("logits", logits.view());
 ///     out.commit();
 ///
 /// The same arrays in the same order give the same bytes: the date is that of the format's epoch.
-/// Errors   FormatError GEN-01, GEN-04; ConfigError for a key used twice, and for "file", which numpy cannot
-/// load
+/// Errors   FormatError GEN-01, GEN-04; ConfigError for a key used twice, and for "file", which numpy
+///          cannot load
 class NpzWriter {
  public:
   explicit NpzWriter(std::filesystem::path path) : file_(std::move(path)) {}

@@ -161,8 +161,7 @@ class SafetensorsHeader {
 /// Everything is checked on opening, in the order of the reference implementation.
 /// Cost     opening O(header); the file is mapped
 /// Errors   FormatError GEN-01..04, STF-01 (header size), STF-02 (header text), STF-03 (a tensor's
-/// description),
-///          STF-04 (holes, overlap), STF-05 (file size)
+///          description), STF-04 (holes, overlap), STF-05 (file size)
 /// Source   github.com/huggingface/safetensors, format description
 class SafetensorsFile {
  public:

@@ -48,10 +48,10 @@ inline std::string json_quoted(std::string_view text) {
 ///     out.metadata("format", "pt");
 ///     out.write("best.safetensors");
 ///
-/// Tensors are borrowed: they must stay alive and unchanged until `write` returns. Every tensor starts at a
-/// multiple of its element size; the same tensors give the same bytes whatever the order of `add`. Errors
-/// ConfigError for a name used twice, reserved, or not UTF-8; ShapeError if a shape does not fit the values;
-///          FormatError GEN-01, GEN-04 from `write`
+/// Tensors are borrowed: they must stay alive and unchanged until `write` returns. Every tensor starts at
+/// a multiple of its element size; the same tensors give the same bytes whatever the order of `add`.
+/// Errors   ConfigError for a name used twice, reserved, or not UTF-8; ShapeError if a shape does not fit
+///          the values; FormatError GEN-01, GEN-04 from `write`
 class SafetensorsWriter {
  public:
   /// Row-major values of any shape; an empty shape is a scalar.

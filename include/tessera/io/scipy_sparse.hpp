@@ -39,8 +39,8 @@ struct SparseMatrix {
 
 namespace detail {
 
-/// Reads what scipy.sparse.save_npz writes, and what the small benchmarks write under a prefix ("adj_data",
-/// ...).
+/// Reads what scipy.sparse.save_npz writes, and what the small benchmarks write under a prefix
+/// ("adj_data", ...).
 class ScipyReader {
  public:
   ScipyReader(const NpzFile& npz, std::string_view prefix, bool square, std::vector<std::string>& warnings)
@@ -235,11 +235,12 @@ class ScipyReader {
 
 /// Reads a SciPy sparse matrix (csr, csc or coo) from the members `<prefix>data`, `<prefix>shape`, ...
 ///
-/// A file without `format` is csr, as the loaders in use assume. Indices of any integer width, unsorted and
-/// repeated entries are accepted. Shapes   -> [rows, cols], equal if `square` Cost     O(nnz) beside
-/// decompression Errors   FormatError SPM-01 (bsr, dia), SPM-02 (indptr, lengths), SPM-03 (shape), EDG-01..03
-/// (indices), ZIP-05
-///          (missing member), and those of NpzFile
+/// A file without `format` is csr, as the loaders in use assume. Indices of any integer width, unsorted
+/// and repeated entries are accepted.
+/// Shapes   -> [rows, cols], equal if `square`
+/// Cost     O(nnz) beside decompression
+/// Errors   FormatError SPM-01 (bsr, dia), SPM-02 (indptr, lengths), SPM-03 (shape), EDG-01..03
+///          (indices), ZIP-05 (missing member), and those of NpzFile
 inline SparseMatrix read_scipy_sparse(const NpzFile& npz, std::string_view prefix, bool square,
                                       std::vector<std::string>& warnings) {
   return detail::ScipyReader(npz, prefix, square, warnings).read();

@@ -69,10 +69,11 @@ inline Labels read_shchur_labels(const NpzFile& npz, std::size_t num_nodes, cons
 /// attributes in `attr_*` or `attr_matrix`, classes in `labels`.
 ///
 /// `path` is the .npz file, or a folder with one. The split comes from a role file beside it,
-/// role-<name>.json: the one options.split names, or the first; without any, no node has a role. Shapes graph
-/// [N, N], features [N, F] written out from the sparse matrix Errors   FormatError GEN, ZIP, NPY (NPY-06:
-/// pickled matrices are never loaded), SPM, EDG, LBL, FEA, SPL Source   Shchur et al., Pitfalls of Graph
-/// Neural Network Evaluation, 2018
+/// role-<name>.json: the one options.split names, or the first; without any, no node has a role.
+/// Shapes   graph [N, N], features [N, F] written out from the sparse matrix
+/// Errors   FormatError GEN, ZIP, NPY (NPY-06: pickled matrices are never loaded), SPM, EDG, LBL, FEA,
+///          SPL
+/// Source   Shchur et al., Pitfalls of Graph Neural Network Evaluation, 2018
 inline Dataset read_shchur(const std::filesystem::path& path, const ReadOptions& options = {}) {
   const std::filesystem::path file = find_npz(path, "adj_data");
   const NpzFile npz(file, {.max_bytes = byte_limit(options)});

@@ -7,8 +7,8 @@
 
 namespace tessera::io {
 
-/// Whether `text` is UTF-8: no stray or missing continuation bytes, no overlong forms, no surrogates, nothing
-/// past U+10FFFF.
+/// Whether `text` is UTF-8: no stray or missing continuation bytes, no overlong forms, no surrogates,
+/// nothing past U+10FFFF.
 inline bool is_utf8(std::string_view text) noexcept {
   const auto byte = [&](std::size_t i) {
     return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i]));

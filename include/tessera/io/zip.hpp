@@ -103,8 +103,7 @@ inline ZipDirectory find_zip_directory(std::span<const std::byte> file, const Pl
 /// Only stored and deflated members can be read (the two methods numpy writes), with or without ZIP64.
 /// Cost     opening O(members); the file itself is mapped
 /// Errors   FormatError GEN-01..04, ZIP-01 (no directory, truncated), ZIP-05 (a name twice, or one that
-/// leaves the
-///          archive), GEN-03 (too many members)
+///          leaves the archive), GEN-03 (too many members)
 /// Threads  members may be read concurrently
 class ZipArchive {
  public:
@@ -132,7 +131,8 @@ class ZipArchive {
 
   /// The bytes of a member as they lie in the file, compressed or not.
   ///
-  /// Errors   FormatError ZIP-01 (outside the file), ZIP-02 (encryption, method), ZIP-04 (impossible size)
+  /// Errors   FormatError ZIP-01 (outside the file), ZIP-02 (encryption, method), ZIP-04 (impossible
+  ///          size)
   std::span<const std::byte> payload(const ZipMember& member) const {
     const Place place = place_of(member);
     if ((member.flags & 1u) != 0) place.fail("ZIP-02", "the member is encrypted; save it without a password");
