@@ -30,19 +30,24 @@ namespace detail::multilevel {
 /// The numbers behind an effort.
 struct Plan {
   std::size_t nodes_per_block = 2000;  ///< C: a level of n nodes is cut into about n / C blocks
-  int attempts = 1;                    ///< whole runs of each bisection
+  int attempts = 4;                    ///< whole runs of each bisection while there are few blocks
   int repetitions = 4;                 ///< of each construction inside a run
   int label_rounds = 5;
   int fm_rounds = 10;
+  std::size_t fm_improvement = 300;  ///< a round must gain more than cut / this to be followed by another
 };
 
 inline Plan plan_for(PartitionEffort effort) {
   Plan plan;
   if (effort == PartitionEffort::fast) {
+    plan.attempts = 1;
     plan.repetitions = 2;
     plan.fm_rounds = 0;
   }
-  if (effort == PartitionEffort::high) plan.attempts = 4;
+  if (effort == PartitionEffort::high) {
+    plan.attempts = 8;
+    plan.fm_improvement = 2000;
+  }
   return plan;
 }
 
@@ -53,16 +58,21 @@ inline std::size_t blocks_for(std::size_t nodes, std::size_t nodes_per_block, st
   return std::min(k, std::bit_ceil(nodes / nodes_per_block));
 }
 
-/// Balance, then label propagation; the cut grows only where balance asks for it.
+/// Balance, label propagation, local search; the cut grows only where balance asks for it.
 class Refiner {
  public:
-  void run(const LevelGraph& graph, const Plan& plan, std::uint64_t key, BlockState& state) {
+  /// `last` tells that no split follows on this level; before a split only small graphs get local search.
+  void run(const LevelGraph& graph, const Plan& plan, bool last, std::uint64_t key, BlockState& state) {
     balancer_.run(graph, state);
     propagation_.run(graph, {.rounds = plan.label_rounds, .key = key}, state);
-    fm_.run(graph, {.rounds = plan.fm_rounds, .key = hash(key, 1)}, state);
+    if (!last && graph.col.size() > kSmallGraph) return;
+    fm_.run(graph, {.rounds = plan.fm_rounds, .improvement = plan.fm_improvement, .key = hash(key, 1)},
+            state);
   }
 
  private:
+  static constexpr std::size_t kSmallGraph = 1 << 18;  // stored edges
+
   OverloadBalancer balancer_;
   RefineLabelPropagation propagation_;
   RefineFm fm_;
@@ -107,7 +117,7 @@ inline BlockState partition_levels(const LevelGraph& finest, std::size_t k, Weig
       for (std::size_t b = 0; b < tree.num_blocks(); ++b) {
         state.limit[b] = tree.limit_of(tree.finals[b], graph.max_node_weight, finest_level);
       }
-      refiner.run(graph, plan, hash(level_key, tree.num_blocks()), state);
+      refiner.run(graph, plan, tree.num_blocks() >= wanted, hash(level_key, tree.num_blocks()), state);
     };
     if (tree.num_blocks() >= wanted) refine();
     while (tree.num_blocks() < wanted) {

@@ -70,6 +70,8 @@ class BlockSplitter {
   }
 
  private:
+  static constexpr std::size_t kFewBlocks = 128;
+
   void split(const LevelGraph& graph, Bisector::Options options, bool strict, const BlockTree& tree,
              std::size_t b, std::span<const Block> block) {
     const std::span<const NodeId> members = members_[b];
@@ -88,6 +90,7 @@ class BlockSplitter {
     targets.limit[1] = tree.limit_of(right, part.max_node_weight, strict);
     // A block that is itself too heavy cannot be cut into two that are not; aim at an even excess.
     for (std::size_t s = 0; s < 2; ++s) targets.limit[s] = std::max(targets.limit[s], targets.target[s] + 1);
+    if (tree.num_blocks() > kFewBlocks) options.attempts = 1;  // one bad split among many matters little
     options.seed = hash(options.seed, b, tree.num_blocks());
     Bisector bisector;
     Bisection result;

@@ -42,9 +42,9 @@ class RefineFm {
     const Weight before = cut;
     for (int round = 0; round < options.rounds && cut > 0; ++round) {
       const Weight gain =
-          run_round(graph, options, hash(options.key, static_cast<std::uint64_t>(round)), state);
+          run_round(graph, options, hash(options.key, static_cast<std::uint64_t>(round)), cut, state);
       cut -= gain;
-      if (gain * static_cast<Weight>(options.improvement) <= cut) break;
+      if (hopeless(gain, 1, cut, options)) break;
     }
     return before - cut;
   }
@@ -54,7 +54,8 @@ class RefineFm {
   // With fewer searches per batch than 1 / kSpread of all, two of them rarely meet.
   static constexpr std::size_t kSpread = 16;
 
-  Weight run_round(const LevelGraph& graph, const Options& options, std::uint64_t key, BlockState& state) {
+  Weight run_round(const LevelGraph& graph, const Options& options, std::uint64_t key, Weight cut,
+                   BlockState& state) {
     collect_border(graph, key, state);
     locked_.assign(graph.num_nodes, 0);
     const std::size_t searches = (border_.size() + options.seeds - 1) / options.seeds;
@@ -69,8 +70,15 @@ class RefineFm {
         search_[i].run(graph, state, cache_, locked_, border_.span().subspan(begin, length));
       });
       for (std::size_t i = 0; i < count; ++i) gain += commit(graph, search_[i].moves(), state);
+      // When an eighth of the searches promises too little for the whole round, the rest are spared.
+      const std::size_t done = first + count;
+      if (done * 8 >= searches && hopeless(gain, searches / done + 1, cut, options)) break;
     }
     return gain;
+  }
+
+  static bool hopeless(Weight gain, std::size_t times, Weight cut, const Options& options) noexcept {
+    return gain * static_cast<Weight>(times * options.improvement) <= cut;
   }
 
   // Nodes with a neighbour in another block, shuffled.
