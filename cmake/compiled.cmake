@@ -1,7 +1,7 @@
-# tessera::compiled: the instantiations that headers mark with TESSERA_INSTANTIATE, each header's in a generated source.
+# tessera::compiled: what headers mark with TESSERA_INSTANTIATE or TESSERA_DEFINE, each header's in a generated source.
 set(tessera_compiled_sources)
 foreach(header IN LISTS tessera_headers)
-  file(STRINGS ${header} marks REGEX "^TESSERA_INSTANTIATE " LIMIT_COUNT 1)
+  file(STRINGS ${header} marks REGEX "^TESSERA_(INSTANTIATE|DEFINE) " LIMIT_COUNT 1)
   if(marks)
     cmake_path(RELATIVE_PATH header BASE_DIRECTORY ${PROJECT_SOURCE_DIR}/include OUTPUT_VARIABLE include_name)
     string(REPLACE "/" "_" unit "${include_name}")

@@ -11,6 +11,7 @@
 #include "tessera/graph/generators.hpp"
 #include "tessera/graph/validate.hpp"
 #include "tessera/io/load.hpp"
+#include "tessera/io/standardize.hpp"
 #include "tessera/io/train_graph.hpp"
 
 namespace examples {

@@ -9,6 +9,18 @@
 //     #if defined(TESSERA_COMPILED)
 //     TESSERA_INSTANTIATE void spmm_sum<float, float>(...);
 //     #endif
+//
+// A heavy function without template arguments is declared for everybody and defined
+//
+//     #if !defined(TESSERA_COMPILED) || defined(TESSERA_COMPILING)
+//     TESSERA_DEFINE Dataset load(...) { ... }  // inline, or emitted once by its header's generated source
+//     #endif
+#if defined(TESSERA_COMPILED) && defined(TESSERA_COMPILING)
+#define TESSERA_DEFINE
+#else
+#define TESSERA_DEFINE inline
+#endif
+
 #if defined(TESSERA_COMPILED)
 #if defined(TESSERA_COMPILING)
 #define TESSERA_INSTANTIATE template

@@ -11,8 +11,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <span>
 #include <thread>
+#include <type_traits>
 #include <utility>
 
 #include "tessera/core/array.hpp"
@@ -50,6 +52,16 @@ decltype(auto) in_arena(std::size_t threads, F&& body) {
   return arena.execute(std::forward<F>(body));
 }
 
+namespace detail {
+
+/// One compiled loop for every body: a block is coarse, so an indirect call per block costs nothing, and
+/// oneTBB's templates are instantiated once per program part instead of once per loop.
+inline void run_blocks(std::size_t blocks, void (*body)(void*, std::size_t), void* context) {
+  tbb::parallel_for(std::size_t{0}, blocks, [=](std::size_t block) { body(context, block); });
+}
+
+}  // namespace detail
+
 /// Calls body(block) for every block in [0, blocks), in parallel, in no order.
 template <class F>
 void parallel_blocks(std::size_t blocks, F&& body) {
@@ -58,7 +70,10 @@ void parallel_blocks(std::size_t blocks, F&& body) {
     body(std::size_t{0});
     return;
   }
-  tbb::parallel_for(std::size_t{0}, blocks, [&body](std::size_t block) { body(block); });
+  using Body = std::remove_reference_t<F>;
+  detail::run_blocks(
+      blocks, [](void* context, std::size_t block) { (*static_cast<Body*>(context))(block); },
+      const_cast<void*>(static_cast<const void*>(std::addressof(body))));
 }
 
 /// Calls body(begin, end) for consecutive ranges of `grain` items that cover [0, count).

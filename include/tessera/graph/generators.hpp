@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "tessera/core/config.hpp"
+#include "tessera/graph/dataset.hpp"
+#include "tessera/graph/generator_options.hpp"
+
+#if !defined(TESSERA_COMPILED) || defined(TESSERA_COMPILING)
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -13,14 +18,32 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/rng.hpp"
 #include "tessera/graph/builders.hpp"
-#include "tessera/graph/dataset.hpp"
 #include "tessera/graph/detail/community_features.hpp"
 #include "tessera/graph/detail/community_links.hpp"
 #include "tessera/graph/detail/community_plan.hpp"
-#include "tessera/graph/generator_options.hpp"
+#endif
 
 namespace tessera {
 
+/// Generates a node-classification task on a degree-corrected community graph with planted labels and
+/// features, undirected, without loops or repeated links.
+///
+///     Dataset data = generate_community_graph({.nodes = 50'000, .classes = 20, .homophily = 0.7});
+///
+/// Nodes fall into classes, classes into communities of uneven sizes. Every link joins two nodes of one class
+/// with probability `homophily` (and then of one community with probability `community_share`), otherwise two
+/// of different classes; its ends are drawn in proportion to their planned degrees. A feature row is the mean
+/// of the class, of norm 1, plus half as much of the community's, plus noise: one row says little, the
+/// average over a neighbourhood a lot.
+/// Shapes   graph [nodes, nodes], features [nodes, features]; name "community-like"
+/// Cost     work O(E log N + N F); memory of the result and about 12 bytes per entry
+/// Errors   ConfigError names the first option that cannot be
+/// Threads  parallel; equal options give equal bits for any T
+/// Source   after Karrer & Newman, Stochastic blockmodels and community structure in networks, 2011; differs:
+///          exactly no repeated link, two levels of blocks, planned degrees are log-normal or Pareto
+Dataset generate_community_graph(const CommunityGraphOptions& options = {});
+
+#if !defined(TESSERA_COMPILED) || defined(TESSERA_COMPILING)
 namespace detail {
 
 /// The numbers 0 .. count - 1 in an order drawn for one purpose.
@@ -54,23 +77,7 @@ inline Array<Role> random_roles(const CommunityGraphOptions& options) {
 
 }  // namespace detail
 
-/// Generates a node-classification task on a degree-corrected community graph with planted labels and
-/// features, undirected, without loops or repeated links.
-///
-///     Dataset data = generate_community_graph({.nodes = 50'000, .classes = 20, .homophily = 0.7});
-///
-/// Nodes fall into classes, classes into communities of uneven sizes. Every link joins two nodes of one class
-/// with probability `homophily` (and then of one community with probability `community_share`), otherwise two
-/// of different classes; its ends are drawn in proportion to their planned degrees. A feature row is the mean
-/// of the class, of norm 1, plus half as much of the community's, plus noise: one row says little, the
-/// average over a neighbourhood a lot.
-/// Shapes   graph [nodes, nodes], features [nodes, features]; name "community-like"
-/// Cost     work O(E log N + N F); memory of the result and about 12 bytes per entry
-/// Errors   ConfigError names the first option that cannot be
-/// Threads  parallel; equal options give equal bits for any T
-/// Source   after Karrer & Newman, Stochastic blockmodels and community structure in networks, 2011; differs:
-///          exactly no repeated link, two levels of blocks, planned degrees are log-normal or Pareto
-inline Dataset generate_community_graph(const CommunityGraphOptions& options = {}) {
+TESSERA_DEFINE Dataset generate_community_graph(const CommunityGraphOptions& options) {
   validate(options);
   const detail::CommunityPlan plan(options);
   const Array<NodeId> node_of =
@@ -86,5 +93,6 @@ inline Dataset generate_community_graph(const CommunityGraphOptions& options = {
   data.provenance.feature_state = "raw";
   return data;
 }
+#endif
 
 }  // namespace tessera

@@ -1,27 +1,43 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <filesystem>
+
+#include "tessera/core/config.hpp"
+#include "tessera/graph/dataset.hpp"
+#include "tessera/io/read_options.hpp"
+
+#if !defined(TESSERA_COMPILED) || defined(TESSERA_COMPILING)
 #include <algorithm>
 #include <cstddef>
-#include <filesystem>
 #include <string>
 #include <string_view>
 #include <system_error>
 
 #include "tessera/core/error.hpp"
-#include "tessera/graph/dataset.hpp"
 #include "tessera/io/detect.hpp"
 #include "tessera/io/graphsage.hpp"
 #include "tessera/io/graphsaint.hpp"
 #include "tessera/io/heterophilous.hpp"
 #include "tessera/io/planetoid.hpp"
-#include "tessera/io/read_options.hpp"
 #include "tessera/io/shchur.hpp"
 #include "tessera/io/splits.hpp"
 #include "tessera/io/standardize.hpp"
+#endif
 
 namespace tessera::io {
 
+/// Reads the data set in a folder or file, whatever its layout, and prepares its features as the options say.
+///
+///     const Dataset data = io::load("cora/planetoid", {.row_normalize = true});
+///
+/// The name says which variant it is, e.g. "reddit (graphsaint, paper graph, N=232965, M=11606919,
+/// train=153932)".
+/// Cost     memory the data set, and while the graph is built 24 bytes per link
+/// Errors   FormatError as the readers; ConfigError for options that exclude each other or an unknown format
+Dataset load(const std::filesystem::path& path, const ReadOptions& options = {});
+
+#if !defined(TESSERA_COMPILED) || defined(TESSERA_COMPILING)
 namespace detail {
 
 inline std::size_t count_loops(const CsrGraph& graph) {
@@ -77,14 +93,7 @@ inline Dataset read_layout(const Detected& found, const ReadOptions& options) {
 
 }  // namespace detail
 
-/// Reads the data set in a folder or file, whatever its layout, and prepares its features as the options say.
-///
-///     const Dataset data = io::load("cora/planetoid", {.row_normalize = true});
-///
-/// The name says which variant it is, e.g. "reddit (graphsaint, paper graph, N=232965, M=11606919,
-/// train=153932)". Cost     memory the data set, and while the graph is built 24 bytes per link Errors
-/// FormatError as the readers; ConfigError for options that exclude each other or an unknown format
-inline Dataset load(const std::filesystem::path& path, const ReadOptions& options = {}) {
+TESSERA_DEFINE Dataset load(const std::filesystem::path& path, const ReadOptions& options) {
   if (options.row_normalize && options.standardise != Standardise::none) {
     throw ConfigError(
         "load: row_normalize and standardise are both set; features are transformed once, choose one");
@@ -102,5 +111,6 @@ inline Dataset load(const std::filesystem::path& path, const ReadOptions& option
   data.name = detail::variant_name(data, detail::split_read(found, options));
   return data;
 }
+#endif
 
 }  // namespace tessera::io

@@ -7,6 +7,7 @@
 #include <span>
 #include <type_traits>
 
+#include "tessera/core/config.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/isa.hpp"
 #include "tessera/core/matrix_view.hpp"
@@ -106,5 +107,14 @@ LossSum binary_cross_entropy(std::type_identity_t<MatrixView<const T>> logits,
   });
   return {loss_sum, weight_sum};
 }
+
+#if defined(TESSERA_COMPILED)
+TESSERA_INSTANTIATE LossSum binary_cross_entropy<float>(MatrixView<const float>, MatrixView<const float>,
+                                                        std::span<const float>, MatrixView<float>,
+                                                        const BinaryCrossEntropyOptions&);
+TESSERA_INSTANTIATE LossSum binary_cross_entropy<double>(MatrixView<const double>, MatrixView<const float>,
+                                                         std::span<const float>, MatrixView<double>,
+                                                         const BinaryCrossEntropyOptions&);
+#endif
 
 }  // namespace tessera

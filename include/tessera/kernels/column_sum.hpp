@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "tessera/core/array.hpp"
+#include "tessera/core/config.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/scalar.hpp"
@@ -67,5 +68,10 @@ void column_sum(std::type_identity_t<MatrixView<const T>> x, std::span<T> out,
                            });
                          });
 }
+
+#if defined(TESSERA_COMPILED)
+TESSERA_INSTANTIATE void column_sum<float>(MatrixView<const float>, std::span<float>, Accumulate);
+TESSERA_INSTANTIATE void column_sum<double>(MatrixView<const double>, std::span<double>, Accumulate);
+#endif
 
 }  // namespace tessera

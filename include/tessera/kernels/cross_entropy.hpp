@@ -9,6 +9,7 @@
 #include <span>
 #include <type_traits>
 
+#include "tessera/core/config.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/ids.hpp"
 #include "tessera/core/isa.hpp"
@@ -160,5 +161,16 @@ LossSum softmax_cross_entropy(std::type_identity_t<MatrixView<const T>> logits,
       });
   return {loss_sum, weight_sum};
 }
+
+#if defined(TESSERA_COMPILED)
+TESSERA_INSTANTIATE LossSum softmax_cross_entropy<float>(MatrixView<const float>,
+                                                         std::span<const std::int32_t>,
+                                                         std::span<const float>, MatrixView<float>,
+                                                         const CrossEntropyOptions&);
+TESSERA_INSTANTIATE LossSum softmax_cross_entropy<double>(MatrixView<const double>,
+                                                          std::span<const std::int32_t>,
+                                                          std::span<const float>, MatrixView<double>,
+                                                          const CrossEntropyOptions&);
+#endif
 
 }  // namespace tessera

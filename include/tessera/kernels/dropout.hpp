@@ -9,6 +9,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "tessera/core/config.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/rng.hpp"
@@ -156,5 +157,14 @@ void dropout_backward(std::type_identity_t<MatrixView<const T>> grad_y, MatrixVi
   detail::check_shape("dropout_backward", "grad_y", grad_y, grad_x.rows(), grad_x.cols());
   dropout<T>(grad_y, grad_x, mask);
 }
+
+#if defined(TESSERA_COMPILED)
+TESSERA_INSTANTIATE void dropout<float>(MatrixView<const float>, MatrixView<float>, const DropoutMask&);
+TESSERA_INSTANTIATE void dropout_backward<float>(MatrixView<const float>, MatrixView<float>,
+                                                 const DropoutMask&);
+TESSERA_INSTANTIATE void dropout<double>(MatrixView<const double>, MatrixView<double>, const DropoutMask&);
+TESSERA_INSTANTIATE void dropout_backward<double>(MatrixView<const double>, MatrixView<double>,
+                                                  const DropoutMask&);
+#endif
 
 }  // namespace tessera

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <type_traits>
 
+#include "tessera/core/config.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/scalar.hpp"
@@ -80,5 +81,17 @@ void axpy(std::type_identity_t<T> alpha, std::type_identity_t<MatrixView<const T
     for (std::size_t j = 0, n = y.cols(); j < n; ++j) to[j] += factor * u[j];
   });
 }
+
+#if defined(TESSERA_COMPILED)
+TESSERA_INSTANTIATE void add<float>(MatrixView<const float>, MatrixView<const float>, MatrixView<float>);
+TESSERA_INSTANTIATE void multiply<float>(MatrixView<const float>, MatrixView<const float>, MatrixView<float>);
+TESSERA_INSTANTIATE void scale<float>(float, MatrixView<const float>, MatrixView<float>);
+TESSERA_INSTANTIATE void axpy<float>(float, MatrixView<const float>, MatrixView<float>);
+TESSERA_INSTANTIATE void add<double>(MatrixView<const double>, MatrixView<const double>, MatrixView<double>);
+TESSERA_INSTANTIATE void multiply<double>(MatrixView<const double>, MatrixView<const double>,
+                                          MatrixView<double>);
+TESSERA_INSTANTIATE void scale<double>(double, MatrixView<const double>, MatrixView<double>);
+TESSERA_INSTANTIATE void axpy<double>(double, MatrixView<const double>, MatrixView<double>);
+#endif
 
 }  // namespace tessera

@@ -6,6 +6,7 @@
 #include <span>
 #include <type_traits>
 
+#include "tessera/core/config.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/accumulate.hpp"
@@ -90,5 +91,16 @@ void epilogue_backward(std::type_identity_t<MatrixView<const T>> y,
                            });
                          });
 }
+
+#if defined(TESSERA_COMPILED)
+TESSERA_INSTANTIATE void apply_epilogue<float>(MatrixView<float>, const Epilogue<float>&);
+TESSERA_INSTANTIATE void epilogue_backward<float>(MatrixView<const float>, MatrixView<const float>,
+                                                  const Epilogue<float>&, MatrixView<float>,
+                                                  std::span<float>);
+TESSERA_INSTANTIATE void apply_epilogue<double>(MatrixView<double>, const Epilogue<double>&);
+TESSERA_INSTANTIATE void epilogue_backward<double>(MatrixView<const double>, MatrixView<const double>,
+                                                   const Epilogue<double>&, MatrixView<double>,
+                                                   std::span<double>);
+#endif
 
 }  // namespace tessera

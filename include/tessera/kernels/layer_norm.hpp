@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "tessera/core/array.hpp"
+#include "tessera/core/config.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
@@ -131,5 +132,22 @@ void layer_norm_backward(std::type_identity_t<MatrixView<const T>> grad_y,
   for (std::size_t j = 0; j < grad_gamma.size(); ++j) grad_gamma[j] += affine[j];
   for (std::size_t j = 0; j < grad_beta.size(); ++j) grad_beta[j] += affine[cols + j];
 }
+
+#if defined(TESSERA_COMPILED)
+TESSERA_INSTANTIATE void layer_norm<float>(MatrixView<const float>, std::span<const float>,
+                                           std::span<const float>, MatrixView<float>, std::span<float>,
+                                           std::span<float>, LayerNormOptions);
+TESSERA_INSTANTIATE void layer_norm_backward<float>(MatrixView<const float>, MatrixView<const float>,
+                                                    std::span<const float>, std::span<const float>,
+                                                    std::span<const float>, MatrixView<float>,
+                                                    std::span<float>, std::span<float>);
+TESSERA_INSTANTIATE void layer_norm<double>(MatrixView<const double>, std::span<const double>,
+                                            std::span<const double>, MatrixView<double>, std::span<double>,
+                                            std::span<double>, LayerNormOptions);
+TESSERA_INSTANTIATE void layer_norm_backward<double>(MatrixView<const double>, MatrixView<const double>,
+                                                     std::span<const double>, std::span<const double>,
+                                                     std::span<const double>, MatrixView<double>,
+                                                     std::span<double>, std::span<double>);
+#endif
 
 }  // namespace tessera

@@ -6,6 +6,7 @@
 #include <span>
 #include <type_traits>
 
+#include "tessera/core/config.hpp"
 #include "tessera/core/ids.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
@@ -117,5 +118,19 @@ void row_scale(std::type_identity_t<MatrixView<const T>> x, std::span<const floa
     for (std::size_t j = 0, n = y.cols(); j < n; ++j) to[j] = f * from[j];
   });
 }
+
+#if defined(TESSERA_COMPILED)
+TESSERA_INSTANTIATE void scatter_add_rows<float>(MatrixView<const float>, std::span<const NodeId>,
+                                                 MatrixView<float>);
+TESSERA_INSTANTIATE void row_scale<float>(MatrixView<const float>, std::span<const float>, MatrixView<float>);
+TESSERA_INSTANTIATE void gather_rows<float, float>(MatrixView<const float>, std::span<const NodeId>,
+                                                   MatrixView<float>);
+TESSERA_INSTANTIATE void scatter_add_rows<double>(MatrixView<const double>, std::span<const NodeId>,
+                                                  MatrixView<double>);
+TESSERA_INSTANTIATE void row_scale<double>(MatrixView<const double>, std::span<const float>,
+                                           MatrixView<double>);
+TESSERA_INSTANTIATE void gather_rows<double, double>(MatrixView<const double>, std::span<const NodeId>,
+                                                     MatrixView<double>);
+#endif
 
 }  // namespace tessera

@@ -6,6 +6,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "tessera/core/config.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
@@ -99,5 +100,20 @@ void log_softmax_backward(std::type_identity_t<MatrixView<const T>> y,
     for (std::size_t j = 0; j < cols; ++j) to[j] = g[j] - std::exp(log_p[j]) * sum;
   });
 }
+
+#if defined(TESSERA_COMPILED)
+TESSERA_INSTANTIATE void softmax<float>(MatrixView<const float>, MatrixView<float>);
+TESSERA_INSTANTIATE void log_softmax<float>(MatrixView<const float>, MatrixView<float>);
+TESSERA_INSTANTIATE void softmax_backward<float>(MatrixView<const float>, MatrixView<const float>,
+                                                 MatrixView<float>);
+TESSERA_INSTANTIATE void log_softmax_backward<float>(MatrixView<const float>, MatrixView<const float>,
+                                                     MatrixView<float>);
+TESSERA_INSTANTIATE void softmax<double>(MatrixView<const double>, MatrixView<double>);
+TESSERA_INSTANTIATE void log_softmax<double>(MatrixView<const double>, MatrixView<double>);
+TESSERA_INSTANTIATE void softmax_backward<double>(MatrixView<const double>, MatrixView<const double>,
+                                                  MatrixView<double>);
+TESSERA_INSTANTIATE void log_softmax_backward<double>(MatrixView<const double>, MatrixView<const double>,
+                                                      MatrixView<double>);
+#endif
 
 }  // namespace tessera
