@@ -8,6 +8,7 @@
 
 #include "support/catch.hpp"
 #include "support/graph_factories.hpp"
+#include "tessera/graph/detail/random_order.hpp"
 #include "tessera/graph/generators.hpp"
 #include "tessera/graph/validate.hpp"
 

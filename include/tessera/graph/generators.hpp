@@ -21,6 +21,7 @@
 #include "tessera/graph/detail/community_features.hpp"
 #include "tessera/graph/detail/community_links.hpp"
 #include "tessera/graph/detail/community_plan.hpp"
+#include "tessera/graph/detail/random_order.hpp"
 #endif
 
 namespace tessera {
@@ -45,21 +46,6 @@ Dataset generate_community_graph(const CommunityGraphOptions& options = {});
 
 #if !defined(TESSERA_COMPILED) || defined(TESSERA_COMPILING)
 namespace detail {
-
-/// The numbers 0 .. count - 1 in an order drawn for one purpose.
-inline Array<NodeId> random_order(std::size_t count, RngKey key) {
-  Array<std::uint64_t> keyed(count);
-  parallel_for(count, 1 << 13, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i)
-      keyed[i] = std::uint64_t{CounterRng(key, 0, i).next32()} << 32 | i;
-  });
-  parallel_sort(keyed.begin(), keyed.end());
-  Array<NodeId> order(count);
-  parallel_for(count, 1 << 13, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) order[i] = static_cast<NodeId>(keyed[i]);
-  });
-  return order;
-}
 
 inline Array<Role> random_roles(const CommunityGraphOptions& options) {
   const auto share = [&](double fraction) {

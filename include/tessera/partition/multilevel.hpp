@@ -34,7 +34,7 @@ struct Plan {
   int repetitions = 4;                 ///< of each construction inside a run
   int label_rounds = 5;
   int fm_rounds = 10;
-  std::size_t fm_improvement = 300;  ///< a round must gain more than cut / this to be followed by another
+  std::size_t fm_improvement = 1000;  ///< a round must gain more than cut / this to be followed by another
 };
 
 inline Plan plan_for(PartitionEffort effort) {
