@@ -22,8 +22,9 @@ namespace {
 std::atomic<std::uint64_t> news{0};
 }
 
-// Counts what the whole program allocates. Throwing new is the one the library and the standard containers
-// use.
+// Counts what the whole program allocates through throwing new, the one the library and the standard containers
+// use. Sanitizers bring their own allocator, which must not be mixed with another; there the pool alone counts.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 void* operator new(std::size_t bytes) {
   news.fetch_add(1, std::memory_order_relaxed);
   if (void* const p = std::malloc(bytes == 0 ? 1 : bytes)) return p;
