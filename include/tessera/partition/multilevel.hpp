@@ -66,12 +66,16 @@ class Refiner {
     balancer_.run(graph, state);
     propagation_.run(graph, {.rounds = plan.label_rounds, .key = key}, state);
     if (!last && graph.col.size() > kSmallGraph) return;
-    fm_.run(graph, {.rounds = plan.fm_rounds, .improvement = plan.fm_improvement, .key = hash(key, 1)},
+    // Where a round takes seconds it must be worth them.
+    const std::size_t demand = graph.col.size() > kLargeGraph ? std::size_t{10} : std::size_t{1};
+    fm_.run(graph,
+            {.rounds = plan.fm_rounds, .improvement = plan.fm_improvement / demand, .key = hash(key, 1)},
             state);
   }
 
  private:
   static constexpr std::size_t kSmallGraph = 1 << 18;  // stored edges
+  static constexpr std::size_t kLargeGraph = 1 << 22;
 
   OverloadBalancer balancer_;
   RefineLabelPropagation propagation_;
