@@ -47,7 +47,7 @@ Dataset make(const Shape& shape, const Options& options, bool shuffled) {
       std::max<std::size_t>(2000, static_cast<std::size_t>(static_cast<double>(shape.nodes) * options.scale));
   graph.classes = shape.classes;
   graph.features = shape.features;
-  graph.mean_degree = std::min(shape.mean_degree, static_cast<double>(graph.nodes) / 50);
+  graph.mean_degree = std::min(shape.mean_degree, static_cast<double>(graph.nodes) / 100);
   graph.degree_sigma = shape.sigma;
   graph.train = 0.66;
   graph.val = 0;

@@ -226,11 +226,11 @@ TEST_CASE("A checkpoint's best weights are those the run restores", "[checkpoint
 TEST_CASE("Files of killed writers are swept up, others stay", "[checkpoint]") {
   const Folder folder;
   std::ofstream(folder / "run.tmp-999999999-0") << "left behind";
-  std::ofstream(folder / ("run.tmp-" + std::to_string(::getpid()) + "-0").c_str()) << "in use";
+  std::ofstream(folder / ("run.tmp-" + std::to_string(::getpid()) + "-999999").c_str()) << "in use";
   std::ofstream(folder / "other.tmp-999999999-0") << "not ours";
   train(planted(), {.epochs = 1}, io::Checkpoint(folder / "run"));
   CHECK(!std::filesystem::exists(folder / "run.tmp-999999999-0"));
-  CHECK(std::filesystem::exists(folder / ("run.tmp-" + std::to_string(::getpid()) + "-0").c_str()));
+  CHECK(std::filesystem::exists(folder / ("run.tmp-" + std::to_string(::getpid()) + "-999999").c_str()));
   CHECK(std::filesystem::exists(folder / "other.tmp-999999999-0"));
 }
 

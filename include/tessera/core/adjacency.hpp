@@ -12,7 +12,7 @@ namespace tessera {
 /// How the entries of an adjacency become aggregation coefficients. Degrees are counted inside the matrix at
 /// hand.
 enum class Normalization {
-  none,       ///< entries keep their weight, 1 in an unweighted graph (GraphSAGE divides by the number of entries itself)
+  none,  ///< entries keep their weight, 1 in an unweighted graph (GraphSAGE divides by the number of entries itself)
   symmetric,  ///< 1 / sqrt(d_i d_j), Kipf & Welling 2017
   row         ///< 1 / d_i, Chiang et al. 2019, eq. (10)
 };

@@ -77,7 +77,8 @@ PanelPlan gemm_panels(Isa isa, std::size_t cols) noexcept {
 
 /// Copies rows [k0, k0 + depth) of B [K, N] into panels, one after the other.
 template <class T>
-TESSERA_ALWAYS_INLINE void pack_panels(MatrixView<const T> b, std::size_t k0, std::size_t depth, const PanelPlan& plan, T* out) {
+TESSERA_ALWAYS_INLINE void pack_panels(MatrixView<const T> b, std::size_t k0, std::size_t depth,
+                                       const PanelPlan& plan, T* out) {
   for (std::size_t p = 0; p < plan.panels(); ++p) {
     const std::size_t width = plan.width(p);
     const std::size_t padded = plan.padded_width(p);
