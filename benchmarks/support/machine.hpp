@@ -51,15 +51,19 @@ inline float sum_floats(Isa isa, const float* values, std::size_t count) {
 }
 
 /// `rounds` rounds of eight (sixteen on AVX-512) independent multiply-adds per register.
-inline float multiply_add(Isa isa, std::size_t rounds, std::size_t& flops) {
+inline float multiply_add(Isa isa, std::size_t rounds, float start, std::size_t& flops) {
   float total = 0;
   dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
     using tessera::detail::Simd;
     constexpr std::size_t W = decltype(level)::template lanes<float>();
     constexpr std::size_t kChains = decltype(level)::kRegisters == 32 ? 16 : 10;
-    Simd<float, W> sum[kChains] = {};
+    Simd<float, W> sum[kChains];
     Simd<float, W> factor;
     tessera::detail::simd_fill<W, float>(factor, 0.999f);
+    tessera::detail::unroll<kChains>([&](auto k) TESSERA_INLINE_LAMBDA {
+      // Different starts: equal chains would be computed once.
+      tessera::detail::simd_fill<W, float>(sum[k], static_cast<float>(k) * start);
+    });
     for (std::size_t r = 0; r < rounds; ++r) {
       tessera::detail::unroll<kChains>([&](auto k)
                                            TESSERA_INLINE_LAMBDA { sum[k] = sum[k] * factor + factor; });
@@ -132,7 +136,7 @@ inline Machine measure_machine(std::size_t row_bytes, std::size_t bytes, double&
       Array<std::size_t> counts(4 * threads);
       parallel_blocks(4 * threads, [&](std::size_t t) {
         std::size_t count = 0;
-        sums[t] = detail::multiply_add(isa, std::size_t{1} << 20, count);
+        sums[t] = detail::multiply_add(isa, std::size_t{1} << 20, static_cast<float>(t + 1), count);
         counts[t] = count;
       });
       flops = 0;

@@ -89,9 +89,10 @@ int run_program(CLI::App& app, int argc, char** argv, const std::string& program
   } catch (const tessera::ConfigError& e) {
     std::fprintf(stderr, "%s: %s\n", program.c_str(), e.what());
     return kBadArguments;
-  } catch (const tessera::FormatError& e) {
+  } catch (const tessera::FormatError&
+               e) {  // of the data while it is read, later of a file that cannot be written
     std::fprintf(stderr, "%s\n", e.what());
-    return kBadData;
+    return on_error;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s: %s\n", program.c_str(), e.what());
     return on_error;
