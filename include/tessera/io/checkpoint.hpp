@@ -210,11 +210,11 @@ struct CheckpointOptions {
 ///
 /// One file holds weights, best weights, optimiser, schedule, position and history. It is replaced as a
 /// whole, so a process killed at any moment leaves the old state or the new one. A run that had finished
-/// trains nothing more and reports what it had reached. Cost     a save writes the state once and waits for
-/// the disk Errors   ConfigError naming every difference if the file is from another model, data set, sampler
-/// or setting;
-///          FormatError for a damaged file or one that cannot be written. A run is not touched before
-///          everything has been checked
+/// trains nothing more and reports what it had reached.
+/// Cost     a save writes the state once and waits for the disk
+/// Errors   ConfigError naming every difference if the file is from another model, data set, sampler or
+///          setting; FormatError for a damaged file or one that cannot be written. A run is not touched
+///          before everything has been checked
 class Checkpoint {
  public:
   using Options = CheckpointOptions;

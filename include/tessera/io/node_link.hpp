@@ -244,8 +244,8 @@ inline NodeLinkGraph read_node_link(const std::filesystem::path& path) {
 /// What the endpoints of the links are: decided from the ids, or as the options say.
 ///
 /// Integers are positions in the "nodes" array where the ids are strings or count from 0; else the file must
-/// rule one reading out. Strings are always ids. Errors   FormatError EDG-06 where both readings are
-/// possible, or positions are wanted and strings found
+/// rule one reading out. Strings are always ids.
+/// Errors   FormatError EDG-06 where both readings are possible, or positions are wanted and strings found
 inline LinkEndpoints endpoint_meaning(const NodeLinkGraph& file, LinkEndpoints wanted, const Place& place) {
   if (file.endpoints_are_names) {
     if (wanted == LinkEndpoints::position)

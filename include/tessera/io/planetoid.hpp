@@ -341,9 +341,10 @@ class PlanetoidAssembler {
 /// split.
 ///
 /// Ids between test nodes that no file mentions (15 in CiteSeer) have no features, no label and no role.
-/// Validation nodes are the 500 after the training nodes. Source   kimiyoung/planetoid (files), Kipf &
-/// Welling 2017 (assembly and validation set) Errors   FormatError GEN-01 with the missing parts, PKL,
-/// NPY-04, SPM-02, EDG-01, LBL-03, SPL-01, FEA-01, FEA-03
+/// Validation nodes are the 500 after the training nodes.
+/// Source   kimiyoung/planetoid (files), Kipf & Welling 2017 (assembly and validation set)
+/// Errors   FormatError GEN-01 with the missing parts, PKL, NPY-04, SPM-02, EDG-01, LBL-03, SPL-01, FEA-01,
+///          FEA-03
 inline Dataset read_planetoid(const std::filesystem::path& path, const ReadOptions& options = {}) {
   return detail::PlanetoidAssembler(find_planetoid(path), options).assemble();
 }

@@ -25,14 +25,15 @@ struct LayerNormOptions {
   double epsilon = 1e-5;  ///< added to the variance
 };
 
-/// Normalises every row to mean 0 and variance 1, then scales and shifts by feature:
-/// y_ij = gamma_j (x_ij - mean_i) inv_std_i + beta_j with inv_std_i = 1 / sqrt(variance_i + epsilon).
+/// Normalises every row to mean 0 and variance 1, then scales and shifts by feature: y_ij = gamma_j (x_ij -
+/// mean_i) inv_std_i + beta_j with inv_std_i = 1 / sqrt(variance_i + epsilon).
 ///
 /// Shapes   x, y [N, F]; gamma, beta [F], or empty for 1 and 0; mean, inv_std [N], kept for backward; y may
-/// be x Cost     work O(N F) in three passes over a row in cache, nothing allocated Errors   ShapeError if
-/// extents do not fit, ConfigError if epsilon is negative or not a number Threads  safe to call concurrently
-/// on distinct outputs; result independent of T Source   Ba et al., Layer normalization, 2016, eq. (4); as
-/// published, per node, two-pass variance
+///          be x
+/// Cost     work O(N F) in three passes over a row in cache, nothing allocated
+/// Errors   ShapeError if extents do not fit, ConfigError if epsilon is negative or not a number
+/// Threads  safe to call concurrently on distinct outputs; result independent of T
+/// Source   Ba et al., Layer normalization, 2016, eq. (4); as published, per node, two-pass variance
 template <Real T>
 void layer_norm(std::type_identity_t<MatrixView<const T>> x, std::type_identity_t<std::span<const T>> gamma,
                 std::type_identity_t<std::span<const T>> beta, MatrixView<T> y,

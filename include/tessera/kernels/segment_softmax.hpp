@@ -82,13 +82,15 @@ void segment_sum(CsrView<> a, std::span<const T> s, std::span<T> z) {
   });
 }
 
-/// Turns scores of entries into shares of their row: alpha_e = exp(s_e - m_i) / sum over row i of
-/// exp(s - m_i), m_i the largest score of row i.
+/// Turns scores of entries into shares of their row: alpha_e = exp(s_e - m_i) / sum over row i of exp(s -
+/// m_i), m_i the largest score of row i.
 ///
 /// A score of -inf is masked: its share is 0, and a row of -inf alone gives zeros. A score of +inf or NaN
-/// makes its row NaN. One entry alone gets exactly 1. Shapes   a CSR [N, M] with E stored, s [E] -> alpha
-/// [E]; alpha may be s Cost     work O(E), one exponential per entry Errors   ShapeError if the extents do
-/// not fit Threads  safe to call concurrently on distinct alpha; result independent of T
+/// makes its row NaN. One entry alone gets exactly 1.
+/// Shapes   a CSR [N, M] with E stored, s [E] -> alpha [E]; alpha may be s
+/// Cost     work O(E), one exponential per entry
+/// Errors   ShapeError if the extents do not fit
+/// Threads  safe to call concurrently on distinct alpha; result independent of T
 template <Real T>
 void segment_softmax(CsrView<> a, std::span<const T> s, std::span<T> alpha) {
   detail::check_csr("segment_softmax", "a", a);

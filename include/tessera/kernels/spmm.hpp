@@ -120,7 +120,7 @@ void spmm_sum(CsrView<> a, MatrixView<const X> x, MatrixView<Y> y, const Epilogu
 /// Averages each row's neighbours: y_i = (1 / n_i) sum over entries (i, j) of x_j, n_i the number of entries.
 /// Weights are ignored; a row without entries gives 0, then the epilogue.
 ///
-/// Shapes, Cost, Errors, Threads   as spmm_sum
+/// Shapes, cost, errors and threads as spmm_sum.
 template <class X, class Y>
   requires SummedIn<X, Y>
 void spmm_mean(CsrView<> a, MatrixView<const X> x, MatrixView<Y> y, const Epilogue<Y>& epilogue = {}) {

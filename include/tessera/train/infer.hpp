@@ -137,9 +137,13 @@ Tensor<typename M::Scalar> infer_layer_in_blocks(const M& model, std::size_t lay
 /// activations in memory.
 ///
 /// With a budget, layers that would exceed it run in blocks of rows, and the bits stay the same as without
-/// one. Shapes   adjacency [N, N], features [N, F_in] -> [N, C] Cost     the forward pass; in blocks, inputs
-/// that several blocks read are gathered and transformed by each Errors   ShapeError if the shapes do not
-/// fit; ConfigError if the budget is below what two layers' activations take Threads  result independent of T
+/// one.
+/// Shapes   adjacency [N, N], features [N, F_in] -> [N, C]
+/// Cost     the forward pass; in blocks, inputs that several blocks read are gathered and transformed by
+///          each
+/// Errors   ShapeError if the shapes do not fit; ConfigError if the budget is below what two layers'
+///          activations take
+/// Threads  result independent of T
 template <Model M>
 Tensor<typename M::Scalar> infer(const M& model, const Adjacency& adjacency, MatrixView<const float> features,
                                  const InferOptions& options = {}) {

@@ -56,8 +56,10 @@ inline std::optional<double> roc_auc(std::span<ScoredLabel> scored) {
 /// The mean ROC-AUC over the tasks that have both positives and negatives among `rows`.
 ///
 /// Multi-label: one task per column. Two classes: one task, scored by the logit of class 1 minus that of
-/// class 0. Shapes   logits [N, C], labels over N, rows a subset of [0, N) Cost     O(C rows log rows) Errors
-/// ConfigError with more than two classes, or if no task has both; Error if a logit is NaN
+/// class 0.
+/// Shapes   logits [N, C], labels over N, rows a subset of [0, N)
+/// Cost     O(C rows log rows)
+/// Errors   ConfigError with more than two classes, or if no task has both; Error if a logit is NaN
 template <Real T>
 double roc_auc(MatrixView<const T> logits, const LabelView& labels, std::span<const NodeId> rows) {
   const bool multilabel = labels.multilabel();
