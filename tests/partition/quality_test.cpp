@@ -44,7 +44,7 @@ void compare(const char* name, const PartitionGraph& graph, std::uint64_t expect
 
 }  // namespace
 
-TEST_CASE("cuts are under METIS' or within a hundredth on the published graphs", "[slow]") {
+TEST_CASE("cuts are below those of METIS or within a hundredth", "[slow]") {
   compare("grid", published_grid(), 0xcfd506adf21c58e7u, {{16, 3577}, {64, 8290}, {1024, 34542}});
   compare("sbm", published_sbm(), 0x5332d14c7bed703bu, {{50, 214574}, {100, 213421}, {1000, 756005}});
   compare("ba", published_ba(), 0xaeb21d5f6e25455fu, {{16, 318209}, {64, 357100}});
