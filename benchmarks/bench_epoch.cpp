@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "support/machine.hpp"
+#include "support/main.hpp"
 #include "support/report.hpp"
 #include "support/timing.hpp"
 #include "tessera/graph/generators.hpp"
@@ -164,15 +165,6 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1e-6, 1.0))
       ->capture_default_str();
   app.add_option("--only", options.only, "Only shapes whose name contains this: Reddit or Amazon2M");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  try {
-    return tessera::bench::run(options);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bench_epoch: %s\n", error.what());
-    return 1;
-  }
+  return tessera::bench::run_program(app, argc, argv, "bench_epoch",
+                                     [&] { return tessera::bench::run(options); });
 }

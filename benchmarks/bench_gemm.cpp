@@ -13,6 +13,7 @@
 
 #include "peers/gemm_peers.hpp"
 #include "support/machine.hpp"
+#include "support/main.hpp"
 #include "support/report.hpp"
 #include "support/timing.hpp"
 #include "tessera/core/tensor.hpp"
@@ -194,15 +195,6 @@ int main(int argc, char** argv) {
   app.add_option("--eigen-tile", options.eigen_tile, "Rows per tile where Eigen runs inside our loops")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  try {
-    return tessera::bench::run(options);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bench_gemm: %s\n", error.what());
-    return 1;
-  }
+  return tessera::bench::run_program(app, argc, argv, "bench_gemm",
+                                     [&] { return tessera::bench::run(options); });
 }

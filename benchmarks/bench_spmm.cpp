@@ -12,6 +12,7 @@
 
 #include "peers/spmm_peers.hpp"
 #include "support/machine.hpp"
+#include "support/main.hpp"
 #include "support/planted_csr.hpp"
 #include "support/report.hpp"
 #include "support/timing.hpp"
@@ -191,15 +192,6 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--nearby", options.nearby, "Share of edges to communities around")
       ->check(CLI::Range(0.0, 1.0));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  try {
-    return tessera::bench::run(options);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bench_spmm: %s\n", error.what());
-    return 1;
-  }
+  return tessera::bench::run_program(app, argc, argv, "bench_spmm",
+                                     [&] { return tessera::bench::run(options); });
 }
