@@ -1,13 +1,10 @@
-# Installed packages first, a pinned download second. The headers need Eigen and oneTBB; the rest serves our programs.
+# Installed packages first, a pinned download second. The headers need oneTBB; the rest serves our programs.
 include(FetchContent)
 
-FetchContent_Declare(Eigen3
-  GIT_REPOSITORY https://gitlab.com/libeigen/eigen.git GIT_TAG 3.4.0 GIT_SHALLOW ON
-  FIND_PACKAGE_ARGS 3.4 NO_MODULE)
 FetchContent_Declare(TBB
   GIT_REPOSITORY https://github.com/uxlfoundation/oneTBB.git GIT_TAG v2021.8.0 GIT_SHALLOW ON
   FIND_PACKAGE_ARGS 2021)
-FetchContent_MakeAvailable(Eigen3 TBB)
+FetchContent_MakeAvailable(TBB)
 
 if(TESSERA_WITH_ZLIB)
   find_package(ZLIB QUIET)
@@ -29,4 +26,10 @@ if(TESSERA_BUILD_EXAMPLES OR TESSERA_BUILD_BENCHMARKS)
     GIT_REPOSITORY https://github.com/CLIUtils/CLI11.git GIT_TAG v2.1.2 GIT_SHALLOW ON
     FIND_PACKAGE_ARGS)
   FetchContent_MakeAvailable(CLI11)
+endif()
+if(TESSERA_BUILD_BENCHMARKS)  # the peer of bench_spmm and bench_gemm
+  FetchContent_Declare(Eigen3
+    GIT_REPOSITORY https://gitlab.com/libeigen/eigen.git GIT_TAG 3.4.0 GIT_SHALLOW ON
+    FIND_PACKAGE_ARGS 3.4 NO_MODULE)
+  FetchContent_MakeAvailable(Eigen3)
 endif()
