@@ -17,6 +17,7 @@
 #include "../tests/support/partition_graphs.hpp"
 #include "support/json.hpp"
 #include "support/machine.hpp"
+#include "support/main.hpp"
 #include "support/report.hpp"
 #include "support/timing.hpp"
 #include "tessera/core/error.hpp"
@@ -160,11 +161,6 @@ int main(int argc, char** argv) {
   app.add_option("--effort", options.effort, "How much refinement")
       ->check(CLI::IsMember({"fast", "standard", "high"}))
       ->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
-  try {
-    return tessera::bench::run(options);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "bench_partition: %s\n", e.what());
-    return 1;
-  }
+  return tessera::bench::run_program(app, argc, argv, "bench_partition",
+                                     [&] { return tessera::bench::run(options); });
 }
