@@ -8,7 +8,8 @@ seconds=${1:-60}
 command -v clang++ >/dev/null || { echo "please install clang" >&2; exit 1; }
 scripts/install_dependencies.sh
 cmake -S . -B build/fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-  -DTESSERA_BUILD_TESTS=OFF -DTESSERA_BUILD_EXAMPLES=OFF -DTESSERA_BUILD_BENCHMARKS=OFF -DTESSERA_BUILD_FUZZERS=ON
+  -DTESSERA_BUILD_TESTS=OFF -DTESSERA_BUILD_EXAMPLES=OFF \
+  -DTESSERA_BUILD_BENCHMARKS=OFF -DTESSERA_BUILD_COMPILED=OFF -DTESSERA_BUILD_FUZZERS=ON
 cmake --build build/fuzz
 for fuzzer in build/fuzz/tests/fuzz/fuzz_*; do
   [ -x "$fuzzer" ] || continue
