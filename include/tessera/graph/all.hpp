@@ -10,6 +10,7 @@
 #include "tessera/graph/degree.hpp"
 #include "tessera/graph/generator_options.hpp"
 #include "tessera/graph/generators.hpp"
+#include "tessera/graph/graph_dataset.hpp"
 #include "tessera/graph/induced_subgraph.hpp"
 #include "tessera/graph/normalization.hpp"
 #include "tessera/graph/renumber.hpp"
