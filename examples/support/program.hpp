@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <cstdio>
-#include <exception>
+#include <functional>
 #include <string>
-#include <thread>
 
-#include "support/dataset.hpp"
 #include "support/options.hpp"
 #include "support/train.hpp"
-#include "tessera/core/parallel.hpp"
+#include "tessera/graph/dataset.hpp"
 #include "tessera/train/report.hpp"
 
 namespace examples {
@@ -19,84 +15,13 @@ namespace examples {
 enum ExitCode { kGood = 0, kFailed = 1, kBadArguments = 2, kBadData = 3 };
 
 /// Prints the result as a table.
-inline void print(const tessera::Report& report) {
-  const auto cell = [](const tessera::Score& score) {
-    char text[16] = "     -";
-    if (score.count > 0) std::snprintf(text, sizeof text, "%6.2f", 100 * score.metric);
-    return std::string(text);
-  };
-  const tessera::DatasetSummary& d = report.dataset;
-  std::printf("%s\n%zu nodes, %zu stored edges, %zu features, %zu classes; %zu train, %zu val, %zu test\n\n",
-              d.name.c_str(), d.nodes, d.edges, d.features, d.classes, d.train, d.val, d.test);
-  std::printf("seed  epochs  kept   train     val    test  s/epoch\n");
-  tessera::Profile profile;
-  for (const tessera::RunSummary& run : report.runs) {
-    const tessera::FitReport& fit = run.fit;
-    std::printf("%4llu  %6llu  %4llu  %s  %s  %s  %7.4f\n", static_cast<unsigned long long>(run.seed),
-                static_cast<unsigned long long>(fit.epochs), static_cast<unsigned long long>(fit.best_epoch),
-                cell(fit.evaluation.train).c_str(), cell(fit.evaluation.val).c_str(),
-                cell(fit.evaluation.test).c_str(), fit.seconds_per_epoch());
-    profile += fit.profile;
-  }
-  const std::string metric(tessera::name(report.runs.front().fit.metric));
-  if (report.runs.front().fit.evaluation.test.count > 0) {
-    std::printf("\ntest %s %.2f +- %.2f over %zu runs\n", metric.c_str(), 100 * report.test_mean(),
-                100 * report.test_std(), report.runs.size());
-  }
-  const tessera::PhaseSeconds& s = report.seconds;
-  std::printf(
-      "seconds: load %.2f, partition %.2f, train %.2f, evaluate %.2f; peak memory %.0f MB; %zu threads, %s\n",
-      s.load, s.partition, s.train, s.infer, static_cast<double>(tessera::peak_rss_bytes()) / 1e6,
-      tessera::max_threads(), std::string(tessera::name(tessera::active_isa())).c_str());
-  const double percent = profile.total() > 0 ? 100 / profile.total() : 0;
-  std::printf(
-      "profile: wait %.1f %%, gather %.1f %%, forward %.1f %%, backward %.1f %%, optimizer %.1f %%, other "
-      "%.1f %%; "
-      "outside kernels %.1f %%\n",
-      profile.wait * percent, profile.gather * percent, profile.forward * percent, profile.backward * percent,
-      profile.optimizer * percent, profile.other * percent, 100 * profile.overhead());
-}
+void print(const tessera::Report& report);
+
+using Train = std::function<void(const tessera::Dataset& data, tessera::Report& report)>;
 
 /// A node example's main: parses the command line, loads the data, calls train(data, report), prints and
 /// reports.
-template <class Train>
 int run_program(CLI::App& app, int argc, char** argv, const std::string& program, Options& options,
-                Train&& train) {
-  add_options(app, options);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? kGood : kBadArguments;
-  }
-  ExitCode on_error = kBadData;
-  try {
-    const std::size_t all = std::max(1u, std::thread::hardware_concurrency());
-    return tessera::with_threads(options.threads == 0 ? all : options.threads, [&] {
-      tessera::Report report;
-      report.program = program;
-      report.options = report_fields(options);
-      const Timer timer;
-      const tessera::Dataset data = load_dataset(options);
-      report.seconds.load = timer.seconds();
-      report.dataset = tessera::summarize(data, data.name);
-      if (report.dataset.train == 0) throw tessera::Error(data.name + ": the data set has no training nodes");
-      on_error = kFailed;
-      train(data, report);
-      print(report);
-      if (!options.report.empty()) tessera::write_report(options.report, report);
-      return kGood;
-    });
-  } catch (const tessera::ConfigError& e) {
-    std::fprintf(stderr, "%s: %s\n", program.c_str(), e.what());
-    return kBadArguments;
-  } catch (const tessera::FormatError&
-               e) {  // of the data while it is read, later of a file that cannot be written
-    std::fprintf(stderr, "%s\n", e.what());
-    return on_error;
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "%s: %s\n", program.c_str(), e.what());
-    return on_error;
-  }
-}
+                const Train& train);
 
 }  // namespace examples

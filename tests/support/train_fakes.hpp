@@ -253,7 +253,7 @@ struct RangeSampler {
 
 /// Everything at once, every time.
 struct WholeSampler {
-  static constexpr bool kSameEveryEpoch = true;
+  static constexpr bool same_every_epoch() noexcept { return true; }
   using Workspace = RangeSampler::Workspace;
 
   std::size_t num_batches(const SampleSource& source) const noexcept {

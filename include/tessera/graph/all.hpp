@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Everything in graph.
-
+// Everything of the graph layer; written by scripts/make_umbrellas.sh.
 #include "tessera/graph/builders.hpp"
 #include "tessera/graph/concepts.hpp"
 #include "tessera/graph/csr_graph.hpp"
 #include "tessera/graph/dataset.hpp"
+#include "tessera/graph/dataset_view.hpp"
 #include "tessera/graph/degree.hpp"
 #include "tessera/graph/generator_options.hpp"
 #include "tessera/graph/generators.hpp"

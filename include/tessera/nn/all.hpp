@@ -2,6 +2,7 @@
 #pragma once
 
 // Everything of the nn layer; written by scripts/make_umbrellas.sh.
+#include "tessera/nn/any_model.hpp"
 #include "tessera/nn/autograd/grad_check.hpp"
 #include "tessera/nn/autograd/no_tape.hpp"
 #include "tessera/nn/autograd/op_arena.hpp"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Everything in sampling.
-
+// Everything of the sampling layer; written by scripts/make_umbrellas.sh.
+#include "tessera/sampling/any_sampler.hpp"
 #include "tessera/sampling/cluster_sampler.hpp"
 #include "tessera/sampling/concepts.hpp"
 #include "tessera/sampling/diagnostics.hpp"

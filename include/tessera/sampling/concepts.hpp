@@ -41,4 +41,17 @@ concept Sampler = requires(const S& sampler, const SampleSource& source, const A
   { sampler.sample(source, spec, key, workspace, batch) } -> std::same_as<void>;
 };
 
+/// Whether the sampler promises the same batches in every epoch and for every seed, by a member function of
+/// this name. With one batch, a trainer then samples once.
+template <Sampler S>
+constexpr bool same_every_epoch(const S& sampler) {
+  if constexpr (requires {
+                  { sampler.same_every_epoch() } -> std::convertible_to<bool>;
+                }) {
+    return sampler.same_every_epoch();
+  } else {
+    return false;
+  }
+}
+
 }  // namespace tessera

@@ -23,7 +23,7 @@ namespace tessera {
 class FullGraphSampler {
  public:
   /// A trainer need not sample again.
-  static constexpr bool kSameEveryEpoch = true;
+  static constexpr bool same_every_epoch() noexcept { return true; }
 
   struct Workspace {
     InducedBlockWorkspace block;

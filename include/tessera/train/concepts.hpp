@@ -62,12 +62,4 @@ const S&, const SampleSource&, const AggregationSpec&,
   { loader.next() } -> std::convertible_to<const MiniBatch*>;
 };
 
-/// A sampler whose batches are the same in every epoch and for every seed says so by `kSameEveryEpoch`; with
-/// one batch, the trainer then samples once.
-template <class S>
-inline constexpr bool same_every_epoch = false;
-template <class S>
-  requires requires { S::kSameEveryEpoch; }
-inline constexpr bool same_every_epoch<S> = S::kSameEveryEpoch;
-
 }  // namespace tessera

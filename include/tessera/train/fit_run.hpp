@@ -269,7 +269,7 @@ class FitRun {
     if (!batch_text_.empty()) return batch_text_;
     detail::Fingerprint print;
     print.add(num_batches_);
-    if (num_batches_ > 0 && !same_every_epoch<S>) {
+    if (num_batches_ > 0 && !same_every_epoch(sampler_)) {
       typename S::Workspace workspace{};
       MiniBatch batch;
       sampler_.sample(source_, model_.aggregation(), {options_.seed, 0, 0}, workspace, batch);

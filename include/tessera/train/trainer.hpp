@@ -117,23 +117,34 @@ class Trainer {
   }
 
  private:
-  /// The only batch of a sampler that always makes the same one.
-  struct OneBatch {
-    MiniBatch batch;
-    bool delivered = true;
-
-    OneBatch(const S& sampler, const SampleSource& source, const AggregationSpec& spec, const B&) {
-      if (sampler.num_batches(source) != 1) {
-        throw ConfigError("Trainer::fit: a sampler with kSameEveryEpoch must make exactly one batch");
+  /// The batches of one run: the only one of a sampler that always makes the same, or those of a loader.
+  class Batches {
+   public:
+    Batches(const S& sampler, const SampleSource& source, const AggregationSpec& spec, const B& loading) {
+      if (!same_every_epoch(sampler) || sampler.num_batches(source) != 1) {
+        loader_.emplace(sampler, source, spec, loading);
+        return;
       }
       typename S::Workspace workspace{};
-      sampler.sample(source, spec, {}, workspace, batch);
+      sampler.sample(source, spec, {}, workspace, constant_);
     }
-    void start(std::uint64_t, std::uint64_t) noexcept { delivered = false; }
-    const MiniBatch* next() noexcept { return std::exchange(delivered, true) ? nullptr : &batch; }
-  };
 
-  using Batches = std::conditional_t<same_every_epoch<S>, OneBatch, typename B::template Loader<S>>;
+    /// The batch every epoch consists of; null where epochs differ.
+    const MiniBatch* constant() const noexcept { return loader_ ? nullptr : &constant_; }
+    void start(std::uint64_t seed, std::uint64_t epoch) {
+      delivered_ = false;
+      if (loader_) loader_->start(seed, epoch);
+    }
+    const MiniBatch* next() {
+      if (loader_) return loader_->next();
+      return std::exchange(delivered_, true) ? nullptr : &constant_;
+    }
+
+   private:
+    MiniBatch constant_;
+    bool delivered_ = true;
+    std::optional<typename B::template Loader<S>> loader_;
+  };
 
   /// Seconds since the last lap.
   class Stopwatch {
@@ -187,12 +198,10 @@ class Trainer {
   Adjacency whole_graph(const Batches& batches, const D& data, const FitOptions& options,
                         std::optional<PreparedAdjacency>& prepared) const {
     if (options.eval_every == 0) return {};
-    if constexpr (same_every_epoch<S>) {
-      const MiniBatch& batch = batches.batch;
-      if (!options.inductive && batch.blocks.size() == 1 &&
-          is_whole_graph(batch, data.graph.view().num_rows)) {
-        return batch.blocks.front().adjacency();
-      }
+    const MiniBatch* batch = batches.constant();
+    if (batch != nullptr && !options.inductive && batch->blocks.size() == 1 &&
+        is_whole_graph(*batch, data.graph.view().num_rows)) {
+      return batch->blocks.front().adjacency();
     }
     prepared.emplace(prepare_adjacency(data.graph.view(), data.graph.symmetric, model_.aggregation()));
     return prepared->adjacency();

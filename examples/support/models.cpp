@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#include "support/models.hpp"
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "tessera/core/error.hpp"
+#include "tessera/nn/nets/cluster_gcn_net.hpp"
+#include "tessera/nn/nets/gcn_net.hpp"
+#include "tessera/nn/nets/mlp_net.hpp"
+#include "tessera/nn/nets/sage_net.hpp"
+
+namespace examples {
+namespace {
+
+using tessera::AnyModel;
+
+struct Sizes {
+  std::size_t features;
+  std::size_t classes;
+  std::uint64_t seed;
+};
+
+/// The options every stack of layers has.
+template <class Net>
+typename Net::Options stack_options(const Options& o, const Sizes& sizes) {
+  typename Net::Options net{.in = sizes.features,
+                            .hidden = o.hidden,
+                            .out = sizes.classes,
+                            .layers = o.layers,
+                            .dropout = o.dropout};
+  net.layer_norm = net.layer_norm || o.layer_norm;
+  net.residual = o.residual;
+  net.seed = sizes.seed;
+  net.decay_first_layer_only = o.decay == "first";
+  return net;
+}
+
+template <class Net>
+AnyModel<> stack(const Options& o, const Sizes& sizes) {
+  return Net(stack_options<Net>(o, sizes));
+}
+
+AnyModel<> cluster_gcn(const Options& o, const Sizes& sizes) {
+  auto net = stack_options<tessera::ClusterGcnNet<>>(o, sizes);
+  net.conv.diag_lambda = o.diag_lambda;
+  return tessera::ClusterGcnNet<>(net);
+}
+
+struct Entry {
+  std::string_view name;
+  AnyModel<> (*make)(const Options&, const Sizes&);
+};
+
+// One line per model.
+constexpr std::array kModels{
+    Entry{"gcn", stack<tessera::GcnNet<>>},
+    Entry{"sage", stack<tessera::SageNet<>>},
+    Entry{"mlp", stack<tessera::MlpNet<>>},
+    Entry{"cluster-gcn", cluster_gcn},
+};
+
+}  // namespace
+
+std::vector<std::string> model_names() {
+  std::vector<std::string> names;
+  for (const Entry& entry : kModels) names.emplace_back(entry.name);
+  return names;
+}
+
+tessera::AnyModel<> make_model(const Options& o, std::size_t features, std::size_t classes,
+                               std::uint64_t seed) {
+  for (const Entry& entry : kModels) {
+    if (entry.name == o.model) return entry.make(o, {features, classes, seed});
+  }
+  throw tessera::ConfigError(tessera::message("make_model: no model is called ", o.model));
+}
+
+}  // namespace examples

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include "tessera/core/csr_view.hpp"
+#include "tessera/core/matrix_view.hpp"
+#include "tessera/graph/concepts.hpp"
+#include "tessera/graph/dataset.hpp"
+
+namespace tessera {
+
+/// A borrowed graph, with what its owner knows of its symmetry.
+struct GraphRef {
+  CsrView<> matrix;
+  bool symmetric = false;
+
+  CsrView<> view() const noexcept { return matrix; }
+  std::size_t num_nodes() const noexcept { return matrix.num_rows; }
+  std::size_t num_edges() const noexcept { return matrix.num_edges(); }
+};
+
+/// Borrowed labels: the members of `Labels`.
+struct LabelsRef {
+  std::span<const std::int32_t> classes;
+  MatrixView<const float> indicators;
+  std::size_t num_classes = 0;
+
+  bool multilabel() const noexcept { return !indicators.empty(); }
+};
+
+/// A node task that somebody else owns: one type for a `Dataset`, a mapped file, and a data set whose features
+/// were replaced (`view.features = transformed`). Code that takes it is compiled once.
+///
+/// Shapes   as Dataset; a train_graph without nodes where the data has none
+/// Cost     O(1) to make and to copy; the owner must outlive it and stay where it is
+struct DatasetView {
+  std::string_view name;
+  GraphRef graph;
+  GraphRef train_graph;
+  MatrixView<const float> features;
+  LabelsRef labels;
+  std::span<const Role> roles;
+
+  DatasetView() = default;
+  template <NodeData D>
+    requires(!std::same_as<D, DatasetView>)
+  DatasetView(const D& data)  // NOLINT(google-explicit-constructor): a view converts as std::span does
+      : graph{data.graph.view(), data.graph.symmetric},
+        train_graph{data.train_graph.view(), data.train_graph.symmetric},
+        features(data.features),
+        labels{data.labels.classes, data.labels.indicators, data.labels.num_classes},
+        roles(data.roles) {
+    if constexpr (requires { std::string_view(data.name); }) name = data.name;
+  }
+
+  std::size_t num_nodes() const noexcept { return graph.num_nodes(); }
+  std::size_t num_features() const noexcept { return features.cols(); }
+  std::size_t num_classes() const noexcept { return labels.num_classes; }
+  bool multilabel() const noexcept { return labels.multilabel(); }
+};
+
+static_assert(NodeData<DatasetView>);
+
+}  // namespace tessera
