@@ -4,7 +4,6 @@
 #include <concepts>
 #include <cstddef>
 #include <memory>
-#include <type_traits>
 #include <utility>
 
 #include "tessera/core/adjacency.hpp"
@@ -40,10 +39,10 @@ class AnySampler {
     std::unique_ptr<Scratch> scratch_;
   };
 
-  template <class S>
-    requires(!std::same_as<std::remove_cvref_t<S>, AnySampler> && Sampler<std::remove_cvref_t<S>>)
-  AnySampler(S&& sampler)  // NOLINT(google-explicit-constructor): any sampler is one
-      : held_(std::make_shared<const Holder<std::remove_cvref_t<S>>>(std::forward<S>(sampler))) {}
+  template <Sampler S>
+    requires(!std::same_as<S, AnySampler>)
+  AnySampler(S sampler)  // NOLINT(google-explicit-constructor): any sampler is one
+      : held_(std::make_shared<const Holder<S>>(std::move(sampler))) {}
 
   std::size_t num_batches(const SampleSource& source) const { return held_->num_batches(source); }
   bool same_every_epoch() const { return held_->same_every_epoch(); }
