@@ -3,6 +3,7 @@
 
 // Everything of the kernels layer; written by scripts/make_umbrellas.sh.
 #include "tessera/kernels/accumulate.hpp"
+#include "tessera/kernels/batch_norm.hpp"
 #include "tessera/kernels/binary_cross_entropy.hpp"
 #include "tessera/kernels/column_sum.hpp"
 #include "tessera/kernels/cross_entropy.hpp"
