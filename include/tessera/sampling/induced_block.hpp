@@ -16,43 +16,60 @@
 #include "tessera/graph/induced_subgraph.hpp"
 #include "tessera/graph/normalization.hpp"
 #include "tessera/graph/transpose.hpp"
+#include "tessera/sampling/listed_entries.hpp"
 #include "tessera/sampling/mini_batch.hpp"
+#include "tessera/sampling/saint/correction.hpp"
 
 namespace tessera {
 
 /// Scratch of `induced_block`, reusable.
 struct InducedBlockWorkspace {
-  InducedEntries entries;
+  ListedEntries entries;
   Array<double> factor;
+  Array<float> seen;  ///< how often each node was in a subgraph, where coefficients are corrected
   TransposeWorkspace transpose;
 };
 
 namespace detail {
 
-/// Degrees inside the block, loops included, and the number of entries of each row.
+/// The degree a node's coefficients are taken from, without a loop that is still to be inserted: in the graph
+/// where coefficients are corrected, inside the block elsewhere.
+inline double block_degree(CsrView<> graph, NodeId node, std::size_t i, const ListedEntries& entries,
+                           bool in_graph) {
+  if (!graph.weighted()) return static_cast<double>(in_graph ? graph.degree(node) : entries.count(i));
+  const std::span<const float> weight = graph.weights(node);
+  double degree = 0;
+  if (in_graph) {
+    for (const float w : weight) degree += static_cast<double>(w);
+  } else {
+    entries.for_row(i, [&](std::size_t k) { degree += static_cast<double>(weight[k]); });
+  }
+  return degree;
+}
+
+/// Factors of the nodes, loops included, and the number of entries of each row.
 inline void count_block_rows(CsrView<> graph, std::span<const NodeId> nodes, const AggregationRule& rule,
-                             InducedBlockWorkspace& workspace, Array<EdgeId>& row_ptr) {
-  const InducedEntries& entries = workspace.entries;
+                             const SaintCorrection& correction, InducedBlockWorkspace& workspace,
+                             Array<EdgeId>& row_ptr) {
+  const ListedEntries& entries = workspace.entries;
   const std::size_t n = nodes.size();
   row_ptr.resize(n + 1);
   workspace.factor.resize(n);
+  workspace.seen.resize(correction.active() ? n : 0);
   std::atomic<std::size_t> first_bad{n};
   parallel_for(n, 2048, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
-      const NodeId* const place = entries.place.data() + entries.offset[i];
-      const std::uint32_t* const step = entries.step.data() + entries.offset[i];
-      const NodeId kept = entries.count[i];
-      double degree = graph.weighted() ? 0.0 : static_cast<double>(kept);
-      if (graph.weighted()) {
-        const float* const weight = graph.weight.data() + graph.begin(nodes[i]);
-        for (NodeId k = 0; k < kept; ++k) degree += static_cast<double>(weight[step[k]]);
+      double degree = block_degree(graph, nodes[i], i, entries, correction.active());
+      bool missing_loop = rule.self_loops();
+      if (missing_loop) {
+        const std::span<const NodeId> row = graph.neighbors(nodes[i]);
+        missing_loop = !std::binary_search(row.begin(), row.end(), nodes[i]);
       }
-      const bool missing_loop =
-          rule.self_loops() && !std::binary_search(place, place + kept, static_cast<NodeId>(i));
       if (missing_loop) degree += 1.0;
       if (!(degree >= 0.0)) detail::atomic_min(first_bad, i);
       workspace.factor[i] = rule.factor(degree);
-      row_ptr[i] = kept + (missing_loop ? 1u : 0u);
+      if (correction.active()) workspace.seen[i] = correction.node[nodes[i]];
+      row_ptr[i] = entries.count(i) + (missing_loop ? 1u : 0u);
     }
   });
   const std::size_t bad = first_bad.load();
@@ -64,39 +81,47 @@ inline void count_block_rows(CsrView<> graph, std::span<const NodeId> nodes, con
   parallel_exclusive_scan(row_ptr.span());
 }
 
-/// Writes one row of the block: the kept entries, and the loop where it belongs if it is missing.
-inline void fill_block_row(CsrView<> graph, std::size_t i, NodeId node, const AggregationRule& rule,
-                           const InducedBlockWorkspace& workspace, Block& block, bool mirror) {
-  const InducedEntries& entries = workspace.entries;
-  const NodeId* const place = entries.place.data() + entries.offset[i];
-  const std::uint32_t* const step = entries.step.data() + entries.offset[i];
-  const std::size_t kept = entries.count[i];
-  const EdgeId first = graph.begin(node);
-  const double own = workspace.factor[i];
+/// Writes rows [begin, end) of the block: the kept entries, and the loop where it belongs if it is missing.
+inline void fill_block_rows(CsrView<> graph, std::span<const NodeId> nodes, std::size_t begin,
+                            std::size_t end, const AggregationRule& rule, const SaintCorrection& correction,
+                            const InducedBlockWorkspace& workspace, Block& block, bool mirror) {
+  const ListedEntries& entries = workspace.entries;
+  const NodeSet& set = entries.set();
+  const double* const factor = workspace.factor.data();
   const bool weigh = !block.weight.empty();
-  std::size_t at = block.row_ptr[i];
-  const auto put = [&](NodeId j, EdgeId parent, double w) {
-    block.col[at] = j;
-    block.edge_id[at] = parent;
-    if (weigh) block.weight[at] = rule(w, own, workspace.factor[j], i == j);
-    if (mirror) block.transpose_weight[at] = rule(w, workspace.factor[j], own, i == j);
-    ++at;
-  };
-  const auto put_range = [&](std::size_t begin, std::size_t end) {
-    for (std::size_t k = begin; k < end; ++k) {
-      const EdgeId parent = first + step[k];
-      put(place[k], parent, graph.weighted() ? static_cast<double>(graph.weight[parent]) : 1.0);
-    }
-  };
-  if (block.row_ptr[i + 1] - at == kept) {
-    put_range(0, kept);
-    return;
+  for (std::size_t i = begin; i < end; ++i) {
+    const EdgeId first = graph.begin(nodes[i]);
+    const auto self = static_cast<NodeId>(i);
+    std::size_t at = block.row_ptr[i];
+    const auto put = [&](NodeId j, EdgeId parent, double w) {
+      double forward = 1.0;
+      double backward = 1.0;
+      if (correction.active() && parent != kNoEdge) {
+        forward = correction(static_cast<double>(workspace.seen[i]), parent);
+        // Entry j -> i and its mirror image are in a subgraph at the same times.
+        if (mirror) backward = correction(static_cast<double>(workspace.seen[j]), parent);
+      }
+      block.col[at] = j;
+      block.edge_id[at] = parent;
+      if (weigh) block.weight[at] = rule(w * forward, factor[i], factor[j], i == j);
+      if (mirror) {
+        block.transpose_col[at] = j;
+        block.transpose_weight[at] = rule(w * backward, factor[j], factor[i], i == j);
+      }
+      ++at;
+    };
+    bool missing_loop = block.row_ptr[i + 1] - at != entries.count(i);
+    entries.for_row(i, [&](std::size_t k) {
+      const EdgeId parent = first + k;
+      const NodeId j = set.place(graph.col[parent]);
+      if (missing_loop && j > self) {
+        put(self, kNoEdge, 1.0);
+        missing_loop = false;
+      }
+      put(j, parent, graph.weighted() ? static_cast<double>(graph.weight[parent]) : 1.0);
+    });
+    if (missing_loop) put(self, kNoEdge, 1.0);
   }
-  const auto before =
-      static_cast<std::size_t>(std::lower_bound(place, place + kept, static_cast<NodeId>(i)) - place);
-  put_range(0, before);
-  put(static_cast<NodeId>(i), kNoEdge, 1.0);
-  put_range(before, kept);
 }
 
 }  // namespace detail
@@ -120,33 +145,28 @@ inline void reserve_induced_block(std::size_t nodes, std::size_t entries, bool w
   block.transpose_edge.reserve(stored);
 }
 
-/// Cuts the links among `nodes` out of a graph and prepares them for aggregation on the way: missing loops,
-/// degrees inside the block, coefficients, transpose.
-///
-/// Shapes   graph [N, N], nodes [n] strictly ascending -> block [n, n] with ascending rows. With every node,
-///          the coefficients are those of prepare_adjacency bit for bit. `transpose_edge` is left empty where
-///          the transpose has the same pattern
-/// Cost     work O(sum of the nodes' degrees in `graph` / T); allocates nothing once the arrays are large
-///          enough
-/// Errors   ConfigError for a wrong spec; IndexError if nodes do not ascend strictly or lie outside the
-///          graph; Error names a row whose weights sum to a negative number or NaN
-/// Threads  parallel, one workspace per caller; the result does not depend on T
-/// Source   Chiang et al., Cluster-GCN, KDD 2019, section 3.2 (degrees after the between-part links are back)
-inline void induced_block(CsrView<> graph, bool symmetric, std::span<const NodeId> nodes,
-                          const AggregationSpec& spec, InducedBlockWorkspace& workspace, Block& block) {
-  validate(spec);
+namespace detail {
+
+/// The same for nodes that `workspace.entries.set()` already holds.
+inline void induced_block_of_set(CsrView<> graph, bool symmetric, std::span<const NodeId> nodes,
+                                 const AggregationSpec& spec, InducedBlockWorkspace& workspace, Block& block,
+                                 const SaintCorrection& correction) {
   const AggregationRule rule(spec);
   workspace.entries.find(graph, nodes);
-  detail::count_block_rows(graph, nodes, rule, workspace, block.row_ptr);
+  count_block_rows(graph, nodes, rule, correction, workspace, block.row_ptr);
   const std::size_t n = nodes.size();
   const std::size_t stored = block.row_ptr[n];
-  const bool mirror = symmetric && !rule.keeps_symmetry();
+  const bool stays_symmetric = symmetric && rule.keeps_symmetry() && !correction.active();
+  const bool mirror = symmetric && !stays_symmetric;
   block.num_dst = n;
   block.num_src = n;
-  block.symmetric = symmetric && rule.keeps_symmetry();
+  block.symmetric = stays_symmetric;
+  block.col.clear();  // so that growing moves nothing
+  block.edge_id.clear();
+  block.weight.clear();
   block.col.resize(stored);
   block.edge_id.resize(stored);
-  block.weight.resize(rule.changes_weights() || graph.weighted() ? stored : 0);
+  block.weight.resize(rule.changes_weights() || graph.weighted() || correction.active() ? stored : 0);
   block.transpose_row_ptr.clear();
   block.transpose_col.clear();
   block.transpose_weight.clear();
@@ -157,16 +177,45 @@ inline void induced_block(CsrView<> graph, bool symmetric, std::span<const NodeI
     block.transpose_weight.resize(stored);
     std::copy(block.row_ptr.begin(), block.row_ptr.end(), block.transpose_row_ptr.begin());
   }
-  detail::parallel_rows(block.row_ptr, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i)
-      detail::fill_block_row(graph, i, nodes[i], rule, workspace, block, mirror);
-    if (!mirror) return;
-    std::copy(block.col.begin() + block.row_ptr[begin], block.col.begin() + block.row_ptr[end],
-              block.transpose_col.begin() + block.row_ptr[begin]);
+  parallel_rows(block.row_ptr, [&](std::size_t begin, std::size_t end) {
+    fill_block_rows(graph, nodes, begin, end, rule, correction, workspace, block, mirror);
   });
   if (symmetric) return;
   transpose_into({n, n, block.row_ptr, block.col, block.weight}, workspace.transpose, block.transpose_row_ptr,
                  block.transpose_col, block.transpose_weight, block.transpose_edge);
+}
+
+}  // namespace detail
+
+/// Cuts the links among `nodes` out of a graph and prepares them for aggregation on the way: missing loops,
+/// degrees inside the block, coefficients, transpose.
+///
+/// With a correction, degrees are those in the graph and coefficients are multiplied by what it says, so that
+/// on average over a sampler's subgraphs a row sums to what it sums to in the graph; loops that are not in
+/// the graph count 1.
+/// Shapes   graph [N, N], nodes [n] strictly ascending -> block [n, n] with ascending rows. With every node,
+///          the coefficients are those of prepare_adjacency bit for bit. `transpose_edge` is left empty where
+///          the transpose has the same pattern
+/// Cost     work O(sum of the nodes' degrees in `graph` / T), scratch one bit for each of them; allocates
+///          nothing once the arrays are large enough
+/// Errors   ConfigError for a wrong spec; IndexError if nodes do not ascend strictly or lie outside the
+///          graph; ShapeError if the correction is not one of this graph; Error names a row whose weights sum
+///          to a negative number or NaN
+/// Threads  parallel, one workspace per caller; the result does not depend on T
+/// Source   Chiang et al., Cluster-GCN, KDD 2019, section 3.2 (degrees after the between-part links are
+///          back); with a correction, Zeng et al., GraphSAINT, ICLR 2020, eq. (1) and (2)
+inline void induced_block(CsrView<> graph, bool symmetric, std::span<const NodeId> nodes,
+                          const AggregationSpec& spec, InducedBlockWorkspace& workspace, Block& block,
+                          const SaintCorrection& correction = {}) {
+  validate(spec);
+  if (correction.active() &&
+      (correction.node.size() != graph.num_rows || correction.edge.size() != graph.num_edges())) {
+    throw ShapeError(message("induced_block: correction covers ", correction.node.size(), " nodes and ",
+                             correction.edge.size(), " entries, want ", graph.num_rows, " and ",
+                             graph.num_edges()));
+  }
+  workspace.entries.set().assign(graph.num_rows, nodes);
+  detail::induced_block_of_set(graph, symmetric, nodes, spec, workspace, block, correction);
 }
 
 }  // namespace tessera
