@@ -8,7 +8,7 @@ using namespace tessera;
 
 TEST_CASE("DatasetView borrows every part of a data set") {
   CommunityGraphOptions options;
-  options.nodes = 200;
+  options.nodes = 2000;
   options.multilabel = GENERATE(false, true);
   const Dataset data = generate_community_graph(options);
   DatasetView view = data;
