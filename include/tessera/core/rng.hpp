@@ -109,8 +109,9 @@ class CounterRng {
     if (bound <= 1) return 0;
     if (bound <= 0xffffffffu) {
       const auto n = static_cast<std::uint32_t>(bound);
-      const std::uint32_t reject = (0u - n) % n;
       std::uint64_t m = std::uint64_t{next32()} * n;
+      if (static_cast<std::uint32_t>(m) >= n) return m >> 32;  // most draws: no division
+      const std::uint32_t reject = (0u - n) % n;
       while (static_cast<std::uint32_t>(m) < reject) m = std::uint64_t{next32()} * n;
       return m >> 32;
     }

@@ -95,10 +95,10 @@ class AliasTable {
     Array<std::uint32_t> stack;
     const double total = detail::build_alias(weight, slot_.span(), share, stack);
     if (total > 0) return;
-    throw ConfigError(message("AliasTable: the ", weight.size(), " weights ",
-                              std::isnan(total) ? "hold a negative number or one that is not finite"
-                                                : "are all zero",
-                              ", want at least one above zero"));
+    throw ConfigError(
+        message("AliasTable: the ", weight.size(), " weights ",
+                std::isnan(total) ? "hold a negative number or one that is not finite" : "are all zero",
+                ", want at least one above zero"));
   }
 
   std::size_t size() const noexcept { return slot_.size(); }
