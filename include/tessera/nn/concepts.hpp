@@ -30,6 +30,9 @@ struct Targets {
   std::span<const std::int32_t> classes{};
   MatrixView<const float> indicators{};
   std::span<const float> weights{};
+  /// What the weighted sum over the rows is divided by; 0: the weights that count. A sampler whose weights
+  /// estimate a mean over all targets (GraphSAINT) wants 1.
+  double weight_total = 0;
 };
 
 /// A trainable map from (adjacencies, node features) to logits.

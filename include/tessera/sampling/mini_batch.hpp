@@ -38,7 +38,8 @@ struct Block {
 /// Shapes   node_id [n]: the global id of each local row of layer 0's input; the first num_targets rows are
 /// the output
 ///          nodes in the order asked for (whole-subgraph samplers: every node, ascending, num_targets = n)
-///          loss_weight [num_targets], or empty where every labelled target counts 1
+///          loss_weight [num_targets]: the sum of weight times loss stands for the mean loss over all
+///          targets; or empty for the mean over the labelled targets of the batch
 struct MiniBatch {
   std::vector<Block> blocks;  ///< blocks[l] serves layer l; a single block serves every layer
   Array<NodeId> node_id;

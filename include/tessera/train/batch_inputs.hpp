@@ -114,7 +114,7 @@ class BatchInputs {
       }
       return count;
     });
-    targets_ = {classes_.span(), {}, weights};
+    targets_ = {classes_.span(), {}, weights, weights.empty() ? 0.0 : 1.0};
   }
 
   void assign_indicators(std::span<const NodeId> ids, std::span<const float> weights,
@@ -131,7 +131,7 @@ class BatchInputs {
       }
       return count;
     });
-    targets_ = {{}, indicators_.view(), row_weight_.span()};
+    targets_ = {{}, indicators_.view(), row_weight_.span(), weights.empty() ? 0.0 : 1.0};
   }
 
   std::vector<Adjacency> levels_;

@@ -22,12 +22,15 @@ struct BinaryCrossEntropyOp : ScalarLossOp<T, BinaryCrossEntropyOp<T>> {
   LossSum operator()(MatrixView<const T> z, MatrixView<T> grad) const {
     return binary_cross_entropy(z, targets.indicators, targets.weights, grad, options);
   }
+  double total(std::size_t classes) const noexcept {
+    return targets.weight_total * static_cast<double>(classes);
+  }
 };
 
 }  // namespace detail
 
-/// Sigmoid cross entropy for any subset of C classes per row: the weighted mean over all counted elements; 0
-/// where none counts.
+/// Sigmoid cross entropy for any subset of C classes per row: the weighted mean over all counted elements
+/// (their weighted sum over C targets.weight_total where it is set); 0 where none counts.
 ///
 /// Shapes   logits [N, C], targets.indicators [N, C] of 0, 1 or NaN (not counted), targets.weights [N] or
 ///          empty -> [1, 1]

@@ -22,11 +22,13 @@ struct CrossEntropyOp : ScalarLossOp<T, CrossEntropyOp<T>> {
   LossSum operator()(MatrixView<const T> z, MatrixView<T> grad) const {
     return softmax_cross_entropy(z, targets.classes, targets.weights, grad, options);
   }
+  double total(std::size_t) const noexcept { return targets.weight_total; }
 };
 
 }  // namespace detail
 
-/// Softmax cross entropy: the weighted mean over the rows that have a class; 0 where no row counts.
+/// Softmax cross entropy: the weighted mean over the rows that have a class (their weighted sum over
+/// targets.weight_total where it is set); 0 where no row counts.
 ///
 /// Shapes   logits [N, C], targets.classes [N] of -1 or below C, targets.weights [N] or empty -> [1, 1]
 /// Cost     O(N C), once more in backward; keeps the logits and nothing else

@@ -13,8 +13,9 @@
 namespace tessera::detail {
 
 /// The operator of a loss: `op(z, grad)` returns the sums and, where `grad` is not empty, writes the gradient
-/// of their quotient. The gradient is computed when it is asked for, straight into that of the logits, so
-/// that evaluation pays nothing and nothing is stored.
+/// of their quotient; `op.total(classes)` replaces the second sum where it is not 0. The gradient is computed
+/// when it is asked for, straight into that of the logits, so that evaluation pays nothing and nothing is
+/// stored.
 template <Real T, class Op>
 struct ScalarLossOp {
   Var logits;
@@ -22,6 +23,7 @@ struct ScalarLossOp {
   std::array<Var, 1> inputs() const noexcept { return {logits}; }
   std::array<Var, 1> reads() const noexcept { return {logits}; }
   bool reads_output() const noexcept { return false; }
+  double total(std::size_t) const noexcept { return 0; }
 
   void vjp(Tape<T>& tape, Var self) const {
     const MatrixView<const T> z = tape.value(logits);
@@ -57,7 +59,11 @@ struct ScalarLossOp {
 
  private:
   void gradient(MatrixView<const T> z, MatrixView<T> grad) const {
-    if (!z.empty()) static_cast<const Op&> (*this)(z, grad);
+    if (z.empty()) return;
+    const Op& op = static_cast<const Op&>(*this);
+    const LossSum sums = op(z, grad);
+    const double total = op.total(z.cols());
+    if (total > 0) scale(static_cast<T>(sums.weight_sum / total), MatrixView<const T>(grad), grad);
   }
 };
 
@@ -67,7 +73,9 @@ Var record_loss(Ctx& ctx, Var logits, Op op) {
   using T = typename Ctx::Scalar;
   op.logits = logits;
   const LossSum sums = op(ctx.value(logits), MatrixView<T>());
-  return ctx.record(Tensor<T>::filled(1, 1, static_cast<T>(sums.mean())), std::move(op));
+  const double total = op.total(ctx.value(logits).cols());
+  const double value = total > 0 ? sums.loss_sum / total : sums.mean();
+  return ctx.record(Tensor<T>::filled(1, 1, static_cast<T>(value)), std::move(op));
 }
 
 }  // namespace tessera::detail
