@@ -67,14 +67,13 @@ struct Elements {
   }
 };
 
-/// Calls body(Elements<T>) for the T the array holds.
+/// Calls body(Elements<T>) for the T that elements of this type at `data` have.
 ///
 /// Errors   FormatError NPY-04 for text
 template <class F>
-void with_integers(const NpyArray& array, F&& body) {
-  const std::byte* data = array.bytes().data();
-  const std::size_t size = array.type().size;
-  switch (array.type().kind) {
+void with_integers(const NpyType& type, const std::byte* data, const Place& place, F&& body) {
+  const std::size_t size = type.size;
+  switch (type.kind) {
     case 'b':
       return body(Elements<Bool>{data});
     case 'i':
@@ -88,21 +87,25 @@ void with_integers(const NpyArray& array, F&& body) {
       if (size == 4) return body(Elements<std::uint32_t>{data});
       return body(Elements<std::uint64_t>{data});
     default:
-      array.place().fail("NPY-04", "descr '", array.type().descr, "' found, want integers");
+      place.fail("NPY-04", "descr '", type.descr, "' found, want integers");
   }
+}
+template <class F>
+void with_integers(const NpyArray& array, F&& body) {
+  with_integers(array.type(), array.bytes().data(), array.place(), body);
 }
 
 template <class F>
-void with_numbers(const NpyArray& array, F&& body) {
-  if (array.type().is_text()) {
-    array.place().fail("NPY-04", "descr '", array.type().descr, "' (text) found, want numbers");
-  }
-  if (array.type().kind != 'f') return with_integers(array, body);
-  const std::byte* data = array.bytes().data();
-  const std::size_t size = array.type().size;
-  if (size == 2) return body(Elements<Half>{data});
-  if (size == 4) return body(Elements<float>{data});
+void with_numbers(const NpyType& type, const std::byte* data, const Place& place, F&& body) {
+  if (type.is_text()) place.fail("NPY-04", "descr '", type.descr, "' (text) found, want numbers");
+  if (type.kind != 'f') return with_integers(type, data, place, body);
+  if (type.size == 2) return body(Elements<Half>{data});
+  if (type.size == 4) return body(Elements<float>{data});
   return body(Elements<double>{data});
+}
+template <class F>
+void with_numbers(const NpyArray& array, F&& body) {
+  with_numbers(array.type(), array.bytes().data(), array.place(), body);
 }
 
 /// Where logical element k (row-major) lies in the file.

@@ -53,6 +53,16 @@ class NpzFile {
     }
   }
 
+  /// The archive, and the member that holds an array; for readers that decompress piece by piece.
+  ///
+  /// Errors   FormatError ZIP-05
+  const ZipArchive& archive() const noexcept { return zip_; }
+  const ZipMember& member(std::string_view key) const {
+    const ZipMember* member = zip_.find(member_name(key));
+    if (member == nullptr) fail_missing(key);
+    return *member;
+  }
+
   /// One array.
   ///
   /// Errors   FormatError ZIP-05 (no such key), ZIP-01..04, NPY-01..06, GEN-03

@@ -20,6 +20,7 @@
 #include "tessera/io/limits.hpp"
 #include "tessera/io/npy_convert.hpp"
 #include "tessera/io/npz.hpp"
+#include "tessera/io/npz_stream.hpp"
 #include "tessera/io/read_options.hpp"
 
 namespace tessera::io {
@@ -96,21 +97,28 @@ class ScipyReader {
 
   void read_compressed(bool by_column) {
     const std::string names[] = {key("shape"), key("indptr"), key("indices"), key("data")};
-    const std::vector<NpyArray> arrays = npz_.read({names[0], names[1], names[2], names[3]});
-    read_shape(arrays[0]);
-    if (arrays[3].rank() == 3) {
-      npz_.place().fail("SPM-01", "sparse format 'bsr' is not supported; save as csr or coo");
-    }
+    npz_.require({names[0], names[1], names[2], names[3]});
+    read_shape(npz_.read(names[0]));
     const std::size_t major = by_column ? out_.cols : out_.rows;
     const std::size_t minor = by_column ? out_.rows : out_.cols;
-    const Array<EdgeId> indptr = read_indptr(arrays[1], major);
+    NpyStream indices(npz_, names[2]);
+    NpyStream data(npz_, names[3]);
+    if (data.header().rank() == 3) {
+      npz_.place().fail("SPM-01", "sparse format 'bsr' is not supported; save as csr or coo");
+    }
+    const Array<EdgeId> indptr = read_indptr(npz_.read(names[1]), major);
     const std::size_t nnz = static_cast<std::size_t>(indptr[major]);
-    require_length(arrays[2], nnz);
-    require_length(arrays[3], nnz);
-    Array<NodeId> minor_ids = read_ids(arrays[2], minor, nnz, [&](std::size_t entry) {
-      const auto next = std::upper_bound(indptr.begin(), indptr.end(), entry);
-      return message(by_column ? " (column " : " (row ", next - indptr.begin() - 1, ")");
-    });
+    require_length(indices, nnz);
+    require_length(data, nnz);
+    Array<NodeId> minor_ids;
+    parallel_invoke(
+        [&] {
+          minor_ids = read_ids(indices, names[2], minor, nnz, [&](std::size_t entry) {
+            const auto next = std::upper_bound(indptr.begin(), indptr.end(), entry);
+            return message(by_column ? " (column " : " (row ", next - indptr.begin() - 1, ")");
+          });
+        },
+        [&] { read_values(data, names[3], nnz); });
     Array<NodeId> major_ids(nnz);
     parallel_for(major, 4096, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) {
@@ -119,39 +127,38 @@ class ScipyReader {
     });
     out_.row = std::move(by_column ? minor_ids : major_ids);
     out_.col = std::move(by_column ? major_ids : minor_ids);
-    read_values(arrays[3], nnz);
   }
 
   void read_coordinates() {
     const bool stacked = npz_.has(key("coords"));
-    const std::string names[] = {key("shape"), key("data"), key(stacked ? "coords" : "row"), key("col")};
-    const std::vector<NpyArray> arrays = stacked ? npz_.read({names[0], names[1], names[2]})
-                                                 : npz_.read({names[0], names[1], names[2], names[3]});
-    read_shape(arrays[0]);
-    const std::size_t nnz = arrays[1].size();
+    npz_.require({key("shape"), key("data"), key(stacked ? "coords" : "row")});
+    read_shape(npz_.read(key("shape")));
+    NpyStream data(npz_, key("data"));
+    const std::size_t nnz = static_cast<std::size_t>(data.header().count);
     const auto nowhere = [](std::size_t) { return std::string(); };
     if (stacked) {
-      const NpyArray& coords = arrays[2];
-      coords.require_rank(2, "(2, nnz)");
-      if (coords.dim(0) != 2)
-        coords.place().fail("SPM-01", coords.dim(0), "-dimensional coo is not supported");
-      require_length(coords, 2 * nnz, true);
-      const std::size_t bound = std::max(out_.rows, out_.cols);
-      const Array<NodeId> both = read_ids(coords, bound, 2 * nnz, nowhere);
-      out_.row = Array<NodeId>::copy_of(both.span().first(nnz));
-      out_.col = Array<NodeId>::copy_of(both.span().subspan(nnz));
-      for (const auto& [ids, size] : {std::pair{&out_.row, out_.rows}, std::pair{&out_.col, out_.cols}}) {
-        const auto bad = std::find_if(ids->begin(), ids->end(), [&, n = size](NodeId id) { return id >= n; });
-        if (bad != ids->end())
-          fail_range(coords, static_cast<std::size_t>(bad - ids->begin()), message(*bad), size, "");
+      NpyStream coords(npz_, key("coords"));
+      const NpyHeader& header = coords.header();
+      if (header.rank() != 2 || header.shape[0] != 2 || header.shape[1] != nnz || header.fortran_order) {
+        coords.place().fail("SPM-03", "has the shape ", shape_text(header.shape), ", want (2, ", nnz, ")");
       }
-    } else {
-      require_length(arrays[2], nnz, true);
-      require_length(arrays[3], nnz, true);
-      out_.row = read_ids(arrays[2], out_.rows, nnz, nowhere);
-      out_.col = read_ids(arrays[3], out_.cols, nnz, nowhere);
+      const auto half = [&](std::size_t bound, Array<NodeId>& ids) {
+        ids = read_ids(coords, key("coords"), bound, nnz, nowhere, false);
+      };
+      half(out_.rows, out_.row);
+      half(out_.cols, out_.col);
+      coords.finish();
+      read_values(data, key("data"), nnz);
+      return;
     }
-    read_values(arrays[1], nnz);
+    npz_.require({key("col")});
+    NpyStream row(npz_, key("row"));
+    NpyStream col(npz_, key("col"));
+    require_length(row, nnz, true);
+    require_length(col, nnz, true);
+    parallel_invoke([&] { out_.row = read_ids(row, key("row"), out_.rows, nnz, nowhere); },
+                    [&] { out_.col = read_ids(col, key("col"), out_.cols, nnz, nowhere); },
+                    [&] { read_values(data, key("data"), nnz); });
   }
 
   Array<EdgeId> read_indptr(const NpyArray& array, std::size_t major) const {
@@ -175,32 +182,37 @@ class ScipyReader {
   }
 
   /// SciPy tolerates arrays longer than the matrix needs; so do we, with a warning.
-  void require_length(const NpyArray& array, std::size_t nnz, bool exact = false) const {
-    if (array.size() < nnz || (exact && array.size() != nnz)) {
-      array.place().fail("SPM-02", "holds ", grouped(array.size()), " elements, the matrix has ",
-                         grouped(nnz), " entries");
+  void require_length(const NpyStream& array, std::size_t nnz, bool exact = false) const {
+    const std::uint64_t size = array.header().count;
+    if (size < nnz || (exact && size != nnz)) {
+      array.place().fail("SPM-02", "holds ", grouped(size), " elements, the matrix has ", grouped(nnz),
+                         " entries");
     }
-    if (array.size() > nnz) {
-      warnings_.push_back(array.place().warning("SPM-02", "holds ", grouped(array.size()),
+    if (size > nnz) {
+      warnings_.push_back(array.place().warning("SPM-02", "holds ", grouped(size),
                                                 " elements, the matrix has ", grouped(nnz),
                                                 " entries; the rest is ignored"));
     }
   }
 
   template <class Where>
-  Array<NodeId> read_ids(const NpyArray& array, std::size_t bound, std::size_t count, Where&& where) const {
-    if (bound == 0 && count > 0) fail_range(array, 0, "in a matrix without columns", bound, where(0));
+  Array<NodeId> read_ids(NpyStream& stream, const std::string& name, std::size_t bound, std::size_t count,
+                         Where&& where, bool whole = true) const {
+    require_within(stream.place(), saturating_product(count, 2 * sizeof(NodeId)),
+                   npz_.archive().limits().max_bytes);
+    if (bound == 0 && count > 0) fail_range(name, 0, "in a matrix without columns", bound, where(0));
     const NodeId highest = bound == 0 ? 0 : static_cast<NodeId>(bound - 1);
-    return to_integers<NodeId>(
-        array, 0, highest,
-        [&](std::size_t entry, const std::string& value) {
-          fail_range(array, entry, value, bound, where(entry));
-        },
-        count);
+    Array<NodeId> out(count);
+    stream.integers<NodeId>(out.span(), 0, highest, [&](std::size_t entry, const std::string& value) {
+      fail_range(name, entry, value, bound, where(entry));
+    });
+    if (whole) stream.finish();
+    return out;
   }
 
-  [[noreturn]] void fail_range(const NpyArray& array, std::size_t entry, const std::string& value,
+  [[noreturn]] void fail_range(const std::string& name, std::size_t entry, const std::string& value,
                                std::size_t bound, const std::string& where) const {
+    const NpyArray array = npz_.read(name);
     if (value.starts_with('-'))
       array.place().fail("EDG-02", "edge ", grouped(entry), where, ": index ", value);
     std::int64_t least = std::numeric_limits<std::int64_t>::max();
@@ -217,11 +229,23 @@ class ScipyReader {
                        ")", one_based ? "; ids look 1-based" : "");
   }
 
-  void read_values(const NpyArray& data, std::size_t nnz) {
-    check_bools(data, warnings_);
-    out_.value = to_floats(data, nnz);
-    const bool all_one = std::all_of(out_.value.begin(), out_.value.end(), [](float v) { return v == 1.0f; });
-    if (all_one) out_.value = {};
+  /// Values are kept from the first that is not 1 on: real adjacency files hold ones only.
+  void read_values(NpyStream& stream, const std::string& name, std::size_t nnz) {
+    if (stream.header().type.kind == 'b') check_bools(npz_.read(name), warnings_);
+    std::size_t ones = 0;
+    std::size_t at = 0;
+    stream.floats(nnz, [&](std::span<const float> values) {
+      for (const float v : values) {
+        if (out_.value.empty() && v == 1.0f) {
+          ++ones;
+        } else {
+          if (out_.value.empty()) out_.value.assign(nnz, 1.0f);
+          out_.value[at] = v;
+        }
+        ++at;
+      }
+    });
+    stream.finish();
   }
 
   const NpzFile& npz_;

@@ -203,6 +203,15 @@ class ZipArchive {
     return in;
   }
 
+  /// Compares the CRC-32 of a member's content with the directory's.
+  ///
+  /// Errors   FormatError ZIP-03
+  void require_crc(const ZipMember& member, std::uint32_t crc) const {
+    if (crc == member.crc) return;
+    place_of(member).fail("ZIP-03", "is damaged: CRC-32 is ", hex(crc), ", directory says ", hex(member.crc),
+                          "; download again");
+  }
+
   static constexpr std::uint16_t kStored = 0;
   static constexpr std::uint16_t kDeflated = 8;
 
@@ -228,11 +237,7 @@ class ZipArchive {
   }
 
   void verify(const ZipMember& member, std::span<const std::byte> content) const {
-    const std::uint32_t crc = crc32(content);
-    if (crc != member.crc) {
-      place_of(member).fail("ZIP-03", "is damaged: CRC-32 is ", hex(crc), ", directory says ",
-                            hex(member.crc), "; download again");
-    }
+    require_crc(member, crc32(content));
   }
   static std::string hex(std::uint32_t value) {
     std::string out(8, '0');
