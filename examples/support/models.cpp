@@ -8,6 +8,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/nn/nets/cluster_gcn_net.hpp"
 #include "tessera/nn/nets/gcn_net.hpp"
+#include "tessera/nn/nets/graph_saint_net.hpp"
 #include "tessera/nn/nets/mlp_net.hpp"
 #include "tessera/nn/nets/sage_net.hpp"
 
@@ -48,6 +49,15 @@ AnyModel<> cluster_gcn(const Options& o, const Sizes& sizes) {
   return tessera::ClusterGcnNet<>(net);
 }
 
+AnyModel<> graph_saint(const Options& o, const Sizes& sizes) {
+  return tessera::GraphSaintNet<>({.in = sizes.features,
+                                   .hidden = o.hidden,
+                                   .out = sizes.classes,
+                                   .arch = o.arch,
+                                   .dropout = o.dropout,
+                                   .seed = sizes.seed});
+}
+
 struct Entry {
   std::string_view name;
   AnyModel<> (*make)(const Options&, const Sizes&);
@@ -59,6 +69,7 @@ constexpr std::array kModels{
     Entry{"sage", stack<tessera::SageNet<>>},
     Entry{"mlp", stack<tessera::MlpNet<>>},
     Entry{"cluster-gcn", cluster_gcn},
+    Entry{"graph-saint", graph_saint},
 };
 
 }  // namespace

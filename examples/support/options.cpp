@@ -35,12 +35,16 @@ void add_options(CLI::App& app, Options& o) {
   model->add_flag("--residual", o.residual, "Add its input to each hidden layer of equal width");
   model->add_option("--diag-lambda", o.diag_lambda, "Diagonal enhancement of the cluster-gcn network")
       ->capture_default_str();
+  model->add_option("--arch", o.arch, "Orders of the graph-saint network's layers")->capture_default_str();
   model->add_option("--lr", o.lr, "Learning rate of Adam")->check(CLI::PositiveNumber)->capture_default_str();
   model->add_option("--weight-decay", o.weight_decay)->check(CLI::NonNegativeNumber)->capture_default_str();
   model
       ->add_option("--decay", o.decay,
                    "What decays: the first layer's weights, as in the original GCN, or all")
       ->check(CLI::IsMember({"first", "all"}))
+      ->capture_default_str();
+  model->add_option("--clip-norm", o.clip_norm, "Largest norm of the gradient; 0: any")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   model->add_option("--keep", o.keep, "Which epoch's weights are reported; best ones need validation nodes")
       ->check(CLI::IsMember({"best-loss", "best-metric", "last"}))
@@ -93,6 +97,8 @@ std::vector<tessera::ReportField> report_fields(const Options& o) {
           {"lr", o.lr},
           {"weight_decay", o.weight_decay},
           {"decay", o.decay},
+          {"arch", o.arch},
+          {"clip_norm", o.clip_norm},
           {"keep", o.keep},
           {"patience", number(o.patience)},
           {"eval_every", number(o.eval_every)},

@@ -29,9 +29,11 @@ struct Options {
   bool layer_norm = false;
   bool residual = false;
   float diag_lambda = 0;
+  std::string arch = "1-0-1-0";
   double lr = 0.01;
   double weight_decay = 5e-4;
   std::string decay = "first";
+  double clip_norm = 0;
   std::string keep = "best-loss";
   std::uint64_t patience = 0;
   std::uint64_t eval_every = 1;

@@ -8,6 +8,7 @@
 
 #include "tessera/nn/losses/binary_cross_entropy.hpp"
 #include "tessera/nn/losses/cross_entropy.hpp"
+#include "tessera/nn/optim/clip.hpp"
 #include "tessera/train/early_stopping.hpp"
 #include "tessera/train/records.hpp"
 
@@ -44,6 +45,16 @@ struct ChosenStopping {
   void visit_options(F&& f) const {
     f("keep", keep);
     f("patience", static_cast<double>(patience));
+  }
+};
+
+/// Clips the gradient's norm, where a limit is given.
+struct ChosenClip {
+  double max_norm = 0;
+
+  template <tessera::Real T>
+  void operator()(tessera::ParameterBlock<T>& block) const {
+    if (max_norm > 0) tessera::ClipNorm{max_norm}(block);
   }
 };
 

@@ -56,7 +56,7 @@ void train_once(const Options& o, std::size_t run, const tessera::DatasetView& d
   }
   tessera::FitReport fit = trainer.fit(
       data, {.epochs = o.epochs, .seed = seed, .inductive = o.inductive, .eval_every = o.eval_every}, rule,
-      checkpoint, progress, log, plot);
+      ChosenClip{o.clip_norm}, checkpoint, progress, log, plot);
   report.seconds.train += fit.seconds_train;
   report.seconds.infer += fit.seconds_evaluate;
   report.runs.push_back({.seed = seed, .fit = std::move(fit), .additions = {}});
