@@ -43,20 +43,24 @@ struct Adjacency {
 };
 
 /// The adjacencies of one pass, layer 0 first. A stack of one serves every layer (full graph, subgraph
-/// samplers).
+/// samplers). A read-out, where there is one, lists for every target the nodes it is read from.
 class AdjacencyStack {
  public:
   AdjacencyStack() = default;
-  explicit AdjacencyStack(std::span<const Adjacency> levels) noexcept : levels_(levels) {}
+  explicit AdjacencyStack(std::span<const Adjacency> levels, const Adjacency* readout = nullptr) noexcept
+      : levels_(levels), readout_(readout) {}
 
   const Adjacency& operator[](std::size_t layer) const noexcept {
     TESSERA_ASSERT(light, !levels_.empty() && (levels_.size() == 1 || layer < levels_.size()));
     return levels_.size() == 1 ? levels_[0] : levels_[layer];
   }
   std::size_t size() const noexcept { return levels_.size(); }
+  /// [targets, N] after the last layer: whole graphs from their nodes; null in node tasks.
+  const Adjacency* readout() const noexcept { return readout_; }
 
  private:
   std::span<const Adjacency> levels_;
+  const Adjacency* readout_ = nullptr;
 };
 
 }  // namespace tessera

@@ -23,7 +23,8 @@ concept GraphView = std::convertible_to<const G&, CsrView<>>;
 /// What training and evaluation read of a node task: `Dataset`, or a type of your own with the same members
 /// (a mapped file, say).
 ///
-/// Semantics no compiler can check: all parts cover the same N nodes; roles and labels do not change while it
+/// Semantics no compiler can check: all parts cover the same N nodes (WholeGraphData's labels and roles the
+/// same graphs); roles and labels do not change while it
 /// is in use; train_graph has N nodes, or none where the data has no separate one.
 template <class D>
 concept NodeData = requires(const D& data) {
@@ -37,5 +38,35 @@ concept NodeData = requires(const D& data) {
   { data.labels.num_classes } -> std::convertible_to<std::size_t>;
   { data.roles } -> std::convertible_to<std::span<const Role>>;
 };
+
+/// The features that training reads: those of `data.train_features` where the data has separate ones (sums
+/// over the training graph, say), else data.features, which evaluation reads.
+///
+/// Shapes   [N, F], as data.features
+template <NodeData D>
+MatrixView<const float> training_features(const D& data) noexcept {
+  if constexpr (requires { MatrixView<const float>(data.train_features); }) {
+    const MatrixView<const float> separate = data.train_features;
+    if (!separate.empty()) return separate;
+  }
+  return data.features;
+}
+
+/// Data whose targets are whole graphs: roles and labels count graphs, graph g owns the nodes
+/// [node_ptr[g], node_ptr[g + 1]).
+template <class D>
+concept WholeGraphData = NodeData<D> && requires(const D& data) {
+  { data.node_ptr } -> std::convertible_to<std::span<const std::size_t>>;
+};
+
+/// How many targets labels and roles count: graphs or nodes.
+template <NodeData D>
+std::size_t num_targets(const D& data) {
+  if constexpr (WholeGraphData<D>) {
+    return std::span<const std::size_t>(data.node_ptr).size() - 1;
+  } else {
+    return data.graph.view().num_rows;
+  }
+}
 
 }  // namespace tessera

@@ -44,6 +44,7 @@ struct DatasetView {
   GraphRef graph;
   GraphRef train_graph;
   MatrixView<const float> features;
+  MatrixView<const float> train_features;  ///< what training reads instead; empty where it reads the same
   LabelsRef labels;
   std::span<const Role> roles;
 
@@ -57,6 +58,8 @@ struct DatasetView {
         labels{data.labels.classes, data.labels.indicators, data.labels.num_classes},
         roles(data.roles) {
     if constexpr (requires { std::string_view(data.name); }) name = data.name;
+    if constexpr (requires { MatrixView<const float>(data.train_features); })
+      train_features = data.train_features;
   }
 
   std::size_t num_nodes() const noexcept { return graph.num_nodes(); }

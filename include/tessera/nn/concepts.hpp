@@ -35,28 +35,36 @@ struct Targets {
   double weight_total = 0;
 };
 
-/// A trainable map from (adjacencies, node features) to logits.
+/// What training needs of a model: a map from (adjacencies, node features) to logits, with parameters.
 ///
-/// Semantics no compiler can check: `forward` equals `layer(0)`, ..., `layer(L - 1)` in turn, bit for bit;
-/// the result depends on the arguments and parameters only, for any number of threads; with `pass.training`
-/// off nothing is random; one block of N_src -> N_dst nodes maps [N_src, F] to [N_dst, F']; `Tape` and
-/// `NoTape` give the same values.
+/// Semantics no compiler can check: the result depends on the arguments and parameters only, for any number of
+/// threads; with `pass.training` off nothing is random; `Tape` and `NoTape` give the same values. Logits have
+/// a row per destination of the last block, or per target of the read-out where the stack has one.
 template <class M>
-concept Model = Real<typename M::Scalar> &&
+concept TrainableModel = Real<typename M::Scalar> &&
     requires(M& model, const M& constant, Tape<typename M::Scalar>& tape, NoTape<typename M::Scalar>& no_tape,
-             AdjacencyStack adjacencies, const Adjacency& adjacency, Var x, Pass pass, std::size_t layer,
-             std::uint64_t seed) {
+             AdjacencyStack adjacencies, Var x, Pass pass, std::uint64_t seed) {
   { model.parameters() } -> std::same_as<ParameterBlock<typename M::Scalar>&>;
   { constant.parameters() } -> std::same_as<const ParameterBlock<typename M::Scalar>&>;
   { constant.aggregation() } -> std::same_as<AggregationSpec>;
-  { constant.num_layers() } -> std::same_as<std::size_t>;
   { constant.in_features() } -> std::same_as<std::size_t>;
   { constant.out_features() } -> std::same_as<std::size_t>;
   { constant.forward(tape, adjacencies, x, pass) } -> std::same_as<Var>;
   { constant.forward(no_tape, adjacencies, x, pass) } -> std::same_as<Var>;
+  model.reset_parameters(seed);
+};
+
+/// A model of nodes, which layer-wise inference can run one layer at a time.
+///
+/// Semantics no compiler can check: `forward` equals `layer(0)`, ..., `layer(L - 1)` in turn, bit for bit; one
+/// block of N_src -> N_dst nodes maps [N_src, F] to [N_dst, F'].
+template <class M>
+concept Model = TrainableModel<M> &&
+    requires(const M& constant, Tape<typename M::Scalar>& tape, NoTape<typename M::Scalar>& no_tape,
+             const Adjacency& adjacency, Var x, Pass pass, std::size_t layer) {
+  { constant.num_layers() } -> std::same_as<std::size_t>;
   { constant.layer(tape, layer, adjacency, x, pass) } -> std::same_as<Var>;
   { constant.layer(no_tape, layer, adjacency, x, pass) } -> std::same_as<Var>;
-  model.reset_parameters(seed);
 };
 
 /// A number to make small: the mean over the counted targets, 0 where none counts, as a [1, 1] value.

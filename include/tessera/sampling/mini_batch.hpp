@@ -46,7 +46,9 @@ struct MiniBatch {
   std::size_t num_targets = 0;
   Array<float> loss_weight;
   std::size_t halo_begin =
-      0;  ///< rows [halo_begin, n) take their deeper values from a history; n without one
+      0;                    ///< rows [halo_begin, n) take their deeper values from a history; n without one
+  Block readout;            ///< [num_targets, n]: the nodes each target is read from; no rows in node tasks
+  Array<NodeId> target_id;  ///< [num_targets]: which graph each target is; empty where targets are nodes
 
   std::size_t num_nodes() const noexcept { return node_id.size(); }
 };

@@ -9,6 +9,7 @@
 #include "tessera/train/evaluate.hpp"
 #include "tessera/train/fit_run.hpp"
 #include "tessera/train/infer.hpp"
+#include "tessera/train/infer_graphs.hpp"
 #include "tessera/train/inline_loader.hpp"
 #include "tessera/train/json_writer.hpp"
 #include "tessera/train/jsonl_log.hpp"

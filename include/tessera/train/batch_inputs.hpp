@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "tessera/core/array.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/graph/concepts.hpp"
 #include "tessera/kernels/rows.hpp"
 #include "tessera/sampling/mini_batch.hpp"
 #include "tessera/train/concepts.hpp"
@@ -44,11 +46,13 @@ class BatchInputs {
   /// Errors   IndexError if a node id is not below N; ShapeError if the batch contradicts itself
   template <NodeData D>
   void assign(const MiniBatch& batch, const D& data, const RoleTargets& train) {
-    const MatrixView<const float> features = data.features;
+    const MatrixView<const float> features = training_features(data);
     const std::span<const NodeId> ids = batch.node_id;
     check(batch, features.rows());
     levels_.clear();
     for (const Block& block : batch.blocks) levels_.push_back(block.adjacency());
+    has_readout_ = batch.readout.num_dst > 0;
+    if (has_readout_) readout_ = batch.readout.adjacency();
 
     const bool whole = is_whole_graph(batch, features.rows());
     if (whole && std::is_same_v<T, float>) {
@@ -58,12 +62,14 @@ class BatchInputs {
       gather_rows(features, ids, gathered_.view());
       x_ = gathered_.view();
     }
-    if (whole && batch.num_targets == ids.size() && batch.loss_weight.empty()) {
+    const bool of_nodes = batch.target_id.empty();
+    if (whole && of_nodes && batch.num_targets == ids.size() && batch.loss_weight.empty()) {
       targets_ = train.targets(data);
       labelled_ = train.rows.size();
       return;
     }
-    const std::span<const NodeId> target_ids = ids.first(batch.num_targets);
+    const std::span<const NodeId> target_ids = of_nodes ? ids.first(batch.num_targets) : batch.target_id;
+    if (!of_nodes) check_below(target_ids, num_targets(data), "target");
     if (train.row_weight.empty()) {
       assign_classes(target_ids, batch.loss_weight, train);
     } else {
@@ -71,7 +77,9 @@ class BatchInputs {
     }
   }
 
-  AdjacencyStack adjacencies() const noexcept { return AdjacencyStack(levels_); }
+  AdjacencyStack adjacencies() const noexcept {
+    return AdjacencyStack(levels_, has_readout_ ? &readout_ : nullptr);
+  }
   MatrixView<const T> features() const noexcept { return x_; }
   const Targets& targets() const noexcept { return targets_; }
   /// Targets that count.
@@ -82,8 +90,13 @@ class BatchInputs {
 
   static void check(const MiniBatch& batch, std::size_t num_nodes) {
     const std::span<const NodeId> ids = batch.node_id;
-    if (batch.blocks.empty() || batch.blocks.front().num_src != ids.size() ||
-        batch.blocks.back().num_dst != batch.num_targets || batch.num_targets > ids.size()) {
+    const bool leads = batch.readout.num_dst == 0
+                           ? !batch.blocks.empty() && batch.blocks.back().num_dst == batch.num_targets &&
+                                 batch.num_targets <= ids.size() && batch.target_id.empty()
+                           : !batch.blocks.empty() && batch.blocks.back().num_dst == batch.readout.num_src &&
+                                 batch.readout.num_dst == batch.num_targets &&
+                                 batch.target_id.size() == batch.num_targets;
+    if (!leads || batch.blocks.front().num_src != ids.size()) {
       throw ShapeError(message("Trainer: a batch has ", batch.blocks.size(), " blocks, ", ids.size(),
                                " nodes and ", batch.num_targets,
                                " targets, want blocks that lead from the nodes to the targets"));
@@ -92,15 +105,19 @@ class BatchInputs {
       throw ShapeError(message("Trainer: a batch has ", batch.loss_weight.size(), " loss weights, want ",
                                batch.num_targets));
     }
+    check_below(ids, num_nodes, "node");
+  }
+
+  static void check_below(std::span<const NodeId> ids, std::size_t end, std::string_view what) {
     const NodeId largest = parallel_reduce(
         ids.size(), kGrain, NodeId{0},
-        [&](std::size_t i, std::size_t end) {
+        [&](std::size_t i, std::size_t last) {
           return *std::max_element(ids.begin() + static_cast<std::ptrdiff_t>(i),
-                                   ids.begin() + static_cast<std::ptrdiff_t>(end));
+                                   ids.begin() + static_cast<std::ptrdiff_t>(last));
         },
         [](NodeId a, NodeId b) { return std::max(a, b); });
-    if (!ids.empty() && largest >= num_nodes) {
-      throw IndexError(message("Trainer: a batch holds node ", largest, ", want below ", num_nodes));
+    if (!ids.empty() && largest >= end) {
+      throw IndexError(message("Trainer: a batch holds ", what, " ", largest, ", want below ", end));
     }
   }
 
@@ -135,6 +152,8 @@ class BatchInputs {
   }
 
   std::vector<Adjacency> levels_;
+  Adjacency readout_;
+  bool has_readout_ = false;
   Tensor<T> gathered_;
   Array<std::int32_t> classes_;
   Tensor<float> indicators_;

@@ -10,6 +10,7 @@
 #include "tessera/nn/concepts.hpp"
 #include "tessera/train/concepts.hpp"
 #include "tessera/train/infer.hpp"
+#include "tessera/train/infer_graphs.hpp"
 #include "tessera/train/metrics.hpp"
 #include "tessera/train/records.hpp"
 #include "tessera/train/roc_auc.hpp"
@@ -43,35 +44,41 @@ template <NodeData D, class L, Real T>
             role.rows.size()};
   }
 
-/// Runs the model over the whole graph once, without dropout, and scores all three roles.
+/// Runs the model over the whole graph, or over all graphs, once, without dropout, and scores all three roles.
 ///
 /// This is the transductive protocol and, because training saw another graph, the inductive one as well.
 /// Cost     one inference and three passes over the logits
 /// Errors   those of `infer` and of the metric
-template <Model M, NodeData D, class L>
-  requires Loss<L, typename M::Scalar> Evaluation evaluate(const M& model, const Adjacency& whole,
-                                                           const D& data, const SplitTargets& split,
-                                                           const L& loss, Metric metric = Metric::automatic,
-                                                           const InferOptions& options = {}) {
-    const auto start = std::chrono::steady_clock::now();
-    const auto logits = infer(model, whole, MatrixView<const float>(data.features), options);
-    Evaluation out;
-    out.train = score(logits.view(), data, split.train, loss, metric);
-    out.val = score(logits.view(), data, split.val, loss, metric);
-    out.test = score(logits.view(), data, split.test, loss, metric);
-    out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    return out;
-  }
+template <TrainableModel M, NodeData D, class L>
+  requires(Loss<L, typename M::Scalar> && (Model<M> || WholeGraphData<D>))
+Evaluation evaluate(const M& model, const Adjacency& whole, const D& data, const SplitTargets& split,
+                    const L& loss, Metric metric = Metric::automatic, const InferOptions& options = {}) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto logits = [&] {
+    const MatrixView<const float> features = data.features;
+    if constexpr (WholeGraphData<D>) {
+      return infer_graphs(model, whole.forward, data.node_ptr, features);
+    } else {
+      return infer(model, whole, features, options);
+    }
+  }();
+  Evaluation out;
+  out.train = score(logits.view(), data, split.train, loss, metric);
+  out.val = score(logits.view(), data, split.val, loss, metric);
+  out.test = score(logits.view(), data, split.test, loss, metric);
+  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return out;
+}
 
 /// The same from nothing but a model and its data: prepares the adjacency and the targets.
-template <Model M, NodeData D, class L>
-  requires Loss<L, typename M::Scalar> Evaluation evaluate(const M& model, const D& data, const L& loss,
-                                                           Metric metric = Metric::automatic,
-                                                           const InferOptions& options = {}) {
-    check_node_data(data, "evaluate");
-    const PreparedAdjacency whole =
-        prepare_adjacency(data.graph.view(), data.graph.symmetric, model.aggregation());
-    return evaluate(model, whole.adjacency(), data, split_targets(data), loss, metric, options);
-  }
+template <TrainableModel M, NodeData D, class L>
+  requires(Loss<L, typename M::Scalar> && (Model<M> || WholeGraphData<D>))
+Evaluation evaluate(const M& model, const D& data, const L& loss, Metric metric = Metric::automatic,
+                    const InferOptions& options = {}) {
+  check_node_data(data, "evaluate");
+  const PreparedAdjacency whole =
+      prepare_adjacency(data.graph.view(), data.graph.symmetric, model.aggregation());
+  return evaluate(model, whole.adjacency(), data, split_targets(data), loss, metric, options);
+}
 
 }  // namespace tessera

@@ -90,7 +90,7 @@ inline EpochRecord record_of(std::span<const double> x) {
 }  // namespace detail
 
 /// A run in progress: what hooks look at, and everything a checkpoint has to keep.
-template <Model M, Sampler S, class O, NodeData D, Schedule R, EarlyStopping E>
+template <TrainableModel M, Sampler S, class O, NodeData D, Schedule R, EarlyStopping E>
 class FitRun {
  public:
   using Scalar = typename M::Scalar;
@@ -258,6 +258,8 @@ class FitRun {
     print.add(graph.row_ptr).add(graph.col).add(graph.weight);
     print.add(source_.graph.row_ptr).add(source_.graph.col).add(source_.graph.weight);
     print.add(MatrixView<const float>(data_.features)).add(std::span<const Role>(data_.roles));
+    const MatrixView<const float> seen = training_features(data_);
+    if (seen.data() != MatrixView<const float>(data_.features).data()) print.add(seen);
     print.add(std::span<const std::int32_t>(data_.labels.classes));
     print.add(MatrixView<const float>(data_.labels.indicators));
     return data_text_ = print.text();

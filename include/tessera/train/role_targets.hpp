@@ -81,14 +81,22 @@ void check_node_data(const D& data, std::string_view who) {
     throw ShapeError(
         message(who, ": data.features has ", features.rows(), " rows, want ", n, " as the graph"));
   }
+  const MatrixView<const float> seen = training_features(data);
+  if (seen.rows() != n || seen.cols() != features.cols()) {
+    throw ShapeError(message(who, ": data.train_features is [", seen.rows(), ", ", seen.cols(), "], want [",
+                             n, ", ", features.cols(), "] as data.features, or none"));
+  }
   if (features.cols() == 0) throw ConfigError(message(who, ": data.features has no columns"));
-  if (roles.size() != n) {
-    throw ShapeError(message(who, ": data.roles has ", roles.size(), " entries, want ", n, " as the graph"));
+  const std::size_t targets = num_targets(data);
+  if (roles.size() != targets) {
+    throw ShapeError(message(who, ": data.roles has ", roles.size(), " entries, want ", targets,
+                             WholeGraphData<D> ? ", one per graph" : " as the graph"));
   }
   if (classes.empty() && indicators.empty()) throw ConfigError(message(who, ": data.labels is empty"));
   const std::size_t labelled = classes.empty() ? indicators.rows() : classes.size();
-  if (labelled != n) {
-    throw ShapeError(message(who, ": data.labels has ", labelled, " rows, want ", n, " as the graph"));
+  if (labelled != targets) {
+    throw ShapeError(message(who, ": data.labels has ", labelled, " rows, want ", targets,
+                             WholeGraphData<D> ? ", one per graph" : " as the graph"));
   }
   if (classes.empty() && indicators.cols() != num_classes) {
     throw ShapeError(message(who, ": data.labels.indicators has ", indicators.cols(),

@@ -46,7 +46,7 @@ namespace tessera {
 /// where `run` is a FitRun. Functions a hook does not have are not called and cost nothing.
 /// Threads  one fit at a time per trainer and model; losses, weights and metrics are the same bits for any
 ///          number of threads
-template <Model M, Sampler S, class L, class O, class B = InlineLoading>
+template <TrainableModel M, Sampler S, class L, class O, class B = InlineLoading>
   requires Loss<L, typename M::Scalar> && Optimizer<O, typename M::Scalar> && LoaderPolicy<B, S>
 class Trainer {
  public:
@@ -74,6 +74,8 @@ class Trainer {
   ///          fit; Error naming epoch and batch if a loss is not finite; whatever a policy or hook throws
   template <NodeData D, class... Extras>
   FitReport fit(const D& data, const FitOptions& options = {}, Extras&&... extras) {
+    static_assert(Model<M> || WholeGraphData<D>,
+                  "nodes are evaluated layer by layer: the model needs layer()");
     static constexpr KeepLast kKeepLast{};
     static constexpr detail::KeepRate kKeepRate{};
     static constexpr detail::KeepGradient kKeepGradient{};
