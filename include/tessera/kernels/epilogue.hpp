@@ -9,7 +9,11 @@
 namespace tessera {
 
 /// Elementwise function applied after a transform.
-enum class Activation { none, relu };
+enum class Activation {
+  none,
+  relu,  ///< max(z, 0)
+  elu    ///< z where z > 0, e^z - 1 elsewhere
+};
 
 /// Inverted dropout described by its keys, so that backward can draw the mask again instead of storing it.
 ///

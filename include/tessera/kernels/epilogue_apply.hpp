@@ -31,6 +31,13 @@ TESSERA_ALWAYS_INLINE void epilogue_backward_row(const T* y, const T* grad_y, st
   } else {
     if (grad_pre != grad_y) std::copy_n(grad_y, cols, grad_pre);
     dropout_row(grad_pre, cols, i, epilogue.dropout);
+    if (epilogue.activation == Activation::elu) {
+      // d elu / dz = e^z = elu + 1 for z <= 0. Where dropout has zeroed y, grad_pre is 0 as well.
+      const T kept = T{1} - static_cast<T>(epilogue.dropout.probability);
+      for (std::size_t j = 0; j < cols; ++j) {
+        if (!(y[j] > T{0})) grad_pre[j] *= y[j] * kept + T{1};
+      }
+    }
   }
 }
 
@@ -65,7 +72,7 @@ void epilogue_backward(std::type_identity_t<MatrixView<const T>> y,
                        std::type_identity_t<std::span<T>> grad_bias = {}) {
   detail::check_epilogue_fits("epilogue_backward", epilogue, grad_pre.cols());
   detail::check_shape("epilogue_backward", "grad_y", grad_y, grad_pre.rows(), grad_pre.cols());
-  if (epilogue.activation == Activation::relu) {
+  if (epilogue.activation != Activation::none) {
     detail::check_shape("epilogue_backward", "y", y, grad_pre.rows(), grad_pre.cols());
   }
   detail::check_size_or_empty("epilogue_backward", "grad_bias", grad_bias.size(), grad_pre.cols());

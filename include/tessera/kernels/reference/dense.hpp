@@ -25,6 +25,7 @@ template <Real T>
 T finished(T z, std::size_t i, std::size_t j, const Epilogue<T>& epilogue) {
   if (!epilogue.bias.empty()) z += epilogue.bias[j];
   if (epilogue.activation == Activation::relu && z < T{0}) z = T{0};
+  if (epilogue.activation == Activation::elu && z < T{0}) z = std::expm1(z);
   if (!dropout_keeps(epilogue.dropout, i, j)) return T{0};
   return epilogue.dropout.probability > 0 ? z * dropout_scale<T>(epilogue.dropout) : z;
 }
@@ -43,9 +44,10 @@ void epilogue_backward(MatrixView<const T> z, MatrixView<const T> grad_y, const 
   for (std::size_t i = 0; i < z.rows(); ++i) {
     for (std::size_t j = 0; j < z.cols(); ++j) {
       const T x = z(i, j) + (epilogue.bias.empty() ? T{0} : epilogue.bias[j]);
-      const bool open = epilogue.activation == Activation::none || x > T{0};
+      const bool open = epilogue.activation != Activation::relu || x > T{0};
       const bool kept = dropout_keeps(epilogue.dropout, i, j);
       grad_pre(i, j) = open && kept ? grad_y(i, j) * dropout_scale<T>(epilogue.dropout) : T{0};
+      if (epilogue.activation == Activation::elu && x < T{0}) grad_pre(i, j) *= std::exp(x);
       if (!grad_bias.empty()) grad_bias[j] += grad_pre(i, j);
     }
   }

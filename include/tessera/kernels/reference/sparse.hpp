@@ -26,6 +26,7 @@ void finish(MatrixView<T> y, const Epilogue<T>& epilogue) {
       T z = y(i, f);
       if (!epilogue.bias.empty()) z += epilogue.bias[f];
       if (epilogue.activation == Activation::relu && z < T{0}) z = T{0};
+      if (epilogue.activation == Activation::elu && z < T{0}) z = std::expm1(z);
       if (epilogue.dropout.probability > 0) {
         z = dropout_keeps(epilogue.dropout, i, f) ? z * dropout_scale<T>(epilogue.dropout) : T{0};
       }

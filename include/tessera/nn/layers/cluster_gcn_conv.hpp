@@ -41,6 +41,10 @@ class ClusterGcnConv {
                                            .decay_first_layer_only = true,
                                            .drops_own_input = true};
 
+  static Options layer_options(Options options, std::size_t l, std::size_t) noexcept {
+    options.precomputed = options.precomputed && l == 0;
+    return options;
+  }
   static AggregationSpec aggregation(const Options& options) noexcept {
     return {Normalization::row, true, options.diag_lambda};
   }

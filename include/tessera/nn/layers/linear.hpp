@@ -47,8 +47,13 @@ class LinearLayer {
 
   template <class Ctx>
   Var operator()(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x, Finish finish) const {
+    return transform(ctx, block, head_rows(ctx, x, a.num_dst()), finish);
+  }
+  /// The map alone, of every row of x.
+  template <class Ctx>
+  Var transform(Ctx& ctx, const ParameterBlock<T>& block, Var x, Finish finish = {}) const {
     if (has_bias_) finish.bias = ctx.parameter(block[bias_]);
-    return linear(ctx, head_rows(ctx, x, a.num_dst()), ctx.parameter(block[weight_]), finish);
+    return linear(ctx, x, ctx.parameter(block[weight_]), finish);
   }
 
   Parameter weight() const noexcept { return weight_; }

@@ -9,7 +9,9 @@
 
 #include "tessera/core/error.hpp"
 #include "tessera/nn/concepts.hpp"
+#include "tessera/nn/layers/batch_norm.hpp"
 #include "tessera/nn/layers/layer_norm.hpp"
+#include "tessera/nn/layers/linear.hpp"
 #include "tessera/nn/layers/stack_defaults.hpp"
 #include "tessera/nn/ops/add.hpp"
 #include "tessera/nn/ops/dropout.hpp"
@@ -20,7 +22,12 @@ namespace tessera {
 /// L layers of one kind: x -> [dropout] -> (conv -> [norm] -> ReLU -> dropout [+ x]) x (L - 1) -> conv.
 ///
 /// `Conv` says what a layer is (layers/) and what its networks do by habit (`kDefaults`). A convolution that
-/// drops its own input (Cluster-GCN's) gets one mask per layer and no other dropout.
+/// drops its own input (Cluster-GCN's) gets one mask per layer and no other dropout; one whose options have an
+/// `entry_dropout` (attention) gets a mask for its entries besides. `Conv::layer_options(options, l, layers)`, where
+/// there is one, makes the options of layer l.
+///
+/// With `linear_ends` a Linear map leads to the hidden width before the first convolution and another one from it
+/// after the last, which is then a hidden layer like the others.
 /// Shapes   x [N_src, in] -> logits [N_dst, out]
 /// Cost     the sum of its layers; bias, activation and dropout are written with the rows
 /// Errors   ConfigError for no layers, no input, no output or hidden width, or a probability outside [0, 1]
@@ -38,7 +45,9 @@ class GnnStack {
     float dropout = 0.5f;
     bool input_dropout = kDefaults.input_dropout;  ///< drop the features too
     bool layer_norm = kDefaults.layer_norm;        ///< after every layer but the last
+    bool batch_norm = false;                       ///< after every hidden layer, instead of layer_norm
     bool residual = false;                         ///< add x where a hidden layer keeps its width
+    bool linear_ends = false;                      ///< Linear(in, hidden) before, Linear(hidden, out) after
     std::uint64_t seed = 0;                        ///< of the initial weights
     bool decay_first_layer_only =
         kDefaults.decay_first_layer_only;  ///< weight decay acts on the first weights
@@ -50,12 +59,19 @@ class GnnStack {
     check(options);
     const std::string group = Conv::kGroup;
     for (std::size_t l = 0; l < options.layers; ++l) {
-      typename Conv::Options conv = options.conv;
-      if constexpr (requires { conv.precomputed; }) conv.precomputed = conv.precomputed && l == 0;
-      convs_.emplace_back(block_, group + "." + std::to_string(l), width(l), width(l + 1), conv);
+      convs_.emplace_back(block_, group + "." + std::to_string(l), width(l), width(l + 1), conv_options(l));
     }
-    for (std::size_t l = 0; options.layer_norm && l + 1 < options.layers; ++l) {
-      norms_.emplace_back(block_, "norms." + std::to_string(l), width(l + 1), options.layer_norm_eps);
+    for (std::size_t l = 0; l < options.layers && hidden_layer(l); ++l) {
+      const std::string name = "norms." + std::to_string(l);
+      if (options.batch_norm) {
+        batch_norms_.emplace_back(block_, name, width(l + 1));
+      } else if (options.layer_norm) {
+        norms_.emplace_back(block_, name, width(l + 1), options.layer_norm_eps);
+      }
+    }
+    if (options.linear_ends) {
+      ends_.emplace_back(block_, "embed", options.in, options.hidden);
+      ends_.emplace_back(block_, "head", options.hidden, options.out);
     }
     if (options.decay_first_layer_only) {
       const std::string first = group + ".0.";
@@ -73,6 +89,8 @@ class GnnStack {
     const RngKey key = make_key(seed, 0, Purpose::init);
     for (const Conv& conv : convs_) conv.reset_parameters(block_, key);
     for (const LayerNorm<Scalar>& norm : norms_) norm.reset_parameters(block_);
+    for (const BatchNorm<Scalar>& norm : batch_norms_) norm.reset_parameters(block_);
+    for (const LinearLayer<Scalar>& end : ends_) end.reset_parameters(block_, key);
     block_.zero_grads();
   }
 
@@ -105,37 +123,72 @@ class GnnStack {
     if (l >= options_.layers) {
       throw IndexError(message("GnnStack::layer: l is ", l, ", want less than ", options_.layers));
     }
-    if (ctx.value(x).cols() != width(l) || ctx.value(x).rows() != a.num_src()) {
+    const bool embeds = l == 0 && options_.linear_ends;
+    const std::size_t columns = embeds ? options_.in : width(l);
+    if (ctx.value(x).cols() != columns || ctx.value(x).rows() != a.num_src()) {
       throw ShapeError(message("GnnStack::layer: x is [", ctx.value(x).rows(), ", ", ctx.value(x).cols(),
-                               "], layer ", l, " wants [", a.num_src(), ", ", width(l), "]"));
+                               "], layer ", l, " wants [", a.num_src(), ", ", columns, "]"));
     }
-    const bool last = l + 1 == options_.layers;
-    Finish finish{.activation = last ? Activation::none : Activation::relu};
-    Var h;
-    if constexpr (kDefaults.drops_own_input) {
-      const bool drops = l > 0 || options_.input_dropout;
-      const DropoutMask mask = drops ? mask_of(pass, l) : DropoutMask{};
-      h = normed(ctx, l, finish, [&](const Finish& f) { return convs_[l](ctx, block_, a, x, f, mask); });
-    } else {
-      if (!last) finish.dropout = mask_of(pass, l + 1);
-      Var input = x;
-      if (l == 0 && options_.input_dropout) input = dropout(ctx, x, mask_of(pass, 0));
-      h = normed(ctx, l, finish, [&](const Finish& f) { return convs_[l](ctx, block_, a, input, f); });
-      if (input != x) ctx.forget(input);
+    Var input = x;
+    if (l == 0 && options_.input_dropout && !kDefaults.drops_own_input) {
+      input = dropout(ctx, x, mask_of(pass, 0));
     }
-    if (!options_.residual || last || width(l) != width(l + 1)) return h;
-    const Var y = add(ctx, h, head_rows(ctx, x, a.num_dst()));
-    ctx.forget(h);
-    return y;
+    if (embeds) input = replaced(ctx, x, input, ends_[0].transform(ctx, block_, input));
+    // Without ends the residual of the first layer adds what came in, not what dropout left of it.
+    const Var start = embeds ? input : x;
+    Var h = hidden_layer(l) ? hidden(ctx, l, a, input, pass)
+                            : convolve(ctx, l, a, input, Finish{.activation = Activation::none}, pass);
+    const bool adds = options_.residual && hidden_layer(l) && width(l) == width(l + 1);
+    if (adds) h = replaced(ctx, x, h, add(ctx, h, head_rows(ctx, start, a.num_dst())));
+    if (input != x) ctx.forget(input);
+    if (l + 1 < options_.layers || !options_.linear_ends) return h;
+    return replaced(ctx, x, h, ends_[1].transform(ctx, block_, h));
   }
 
  private:
-  // The norm sits between the transform and the activation, so with one the convolution finishes nothing.
-  template <class Ctx, class F>
-  Var normed(Ctx& ctx, std::size_t l, const Finish& finish, F&& conv) const {
-    if (l >= norms_.size()) return conv(finish);
-    const Var z = conv(Finish{});
-    const Var y = norms_[l](ctx, block_, z);
+  /// Layers that are followed by a norm, an activation and dropout.
+  bool hidden_layer(std::size_t l) const noexcept { return l + 1 < options_.layers || options_.linear_ends; }
+
+  typename Conv::Options conv_options(std::size_t l) const {
+    if constexpr (requires { Conv::layer_options(options_.conv, l, options_.layers); }) {
+      return Conv::layer_options(options_.conv, l, options_.layers);
+    } else {
+      return options_.conv;
+    }
+  }
+
+  /// `now`, and `before` forgotten unless it is the caller's x.
+  template <class Ctx>
+  static Var replaced(Ctx& ctx, Var x, Var before, Var now) {
+    if (before != x && before != now) ctx.forget(before);
+    return now;
+  }
+
+  template <class Ctx>
+  Var convolve(Ctx& ctx, std::size_t l, const Adjacency& a, Var x, const Finish& finish,
+               const Pass& pass) const {
+    if constexpr (kDefaults.drops_own_input) {
+      const bool drops = l > 0 || options_.input_dropout;
+      return convs_[l](ctx, block_, a, x, finish, drops ? mask_of(pass, l) : DropoutMask{});
+    } else if constexpr (requires { options_.conv.entry_dropout; }) {
+      // Calls 0 to L belong to the rows.
+      DropoutMask mask = mask_of(pass, options_.layers + 1 + l);
+      mask.probability = pass.training ? options_.conv.entry_dropout : 0.0f;
+      return convs_[l](ctx, block_, a, x, finish, mask);
+    } else {
+      return convs_[l](ctx, block_, a, x, finish);
+    }
+  }
+
+  /// Convolution, norm, activation and dropout. The norm sits between the convolution and the activation, so with one
+  /// the convolution finishes nothing.
+  template <class Ctx>
+  Var hidden(Ctx& ctx, std::size_t l, const Adjacency& a, Var x, const Pass& pass) const {
+    Finish finish{.activation = kDefaults.activation};
+    if constexpr (!kDefaults.drops_own_input) finish.dropout = mask_of(pass, l + 1);
+    if (norms_.empty() && batch_norms_.empty()) return convolve(ctx, l, a, x, finish, pass);
+    const Var z = convolve(ctx, l, a, x, Finish{}, pass);
+    const Var y = options_.batch_norm ? batch_norms_[l](ctx, block_, z, pass) : norms_[l](ctx, block_, z);
     ctx.forget(z);
     return finish_in_place(ctx, y, finish);
   }
@@ -146,6 +199,7 @@ class GnnStack {
   }
 
   std::size_t width(std::size_t level) const noexcept {
+    if (options_.linear_ends) return options_.hidden;
     if (level == 0) return options_.in;
     return level == options_.layers ? options_.out : options_.hidden;
   }
@@ -157,7 +211,7 @@ class GnnStack {
     positive("layers", options.layers);
     positive("in", options.in);
     positive("out", options.out);
-    if (options.layers > 1) positive("hidden", options.hidden);
+    if (options.layers > 1 || options.linear_ends) positive("hidden", options.hidden);
     check_dropout({options.dropout, {}, 0}, "GnnStack");
     if (!(options.layer_norm_eps >= 0)) {
       throw ConfigError(message("GnnStack: layer_norm_eps is ", options.layer_norm_eps, ", want at least 0"));
@@ -168,6 +222,8 @@ class GnnStack {
   ParameterBlock<Scalar> block_;
   std::vector<Conv> convs_;
   std::vector<LayerNorm<Scalar>> norms_;
+  std::vector<BatchNorm<Scalar>> batch_norms_;
+  std::vector<LinearLayer<Scalar>> ends_;
 };
 
 }  // namespace tessera

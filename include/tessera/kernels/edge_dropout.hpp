@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "tessera/core/csr_view.hpp"
+#include "tessera/core/ids.hpp"
+#include "tessera/core/rng.hpp"
+#include "tessera/core/scalar.hpp"
+#include "tessera/kernels/detail/simd.hpp"
+#include "tessera/kernels/detail/sparse_checks.hpp"
+#include "tessera/kernels/dispatch.hpp"
+#include "tessera/kernels/dropout.hpp"
+#include "tessera/kernels/edge_ranges.hpp"
+#include "tessera/kernels/sddmm.hpp"
+
+// The draw behind dropout on the entries of a matrix. Entry (i, j), an edge j -> i, owns 16 random bits per head
+// h (one head where there is one number per entry), kept iff (bits + 1/2) / 65536 >= p, with
+//
+//     words = philox4x32({j, call, h / 8, i}, key),   bits = half (h mod 2, low first) of words[h mod 8 / 2]
+//
+// The key is the pair of ids, not the position: the transposed matrix draws the same mask without knowing where
+// its entries came from. Entries stored twice share their draw.
+
+namespace tessera {
+
+/// Whether dropout keeps head h of entry (i, j): the definition above, one at a time.
+constexpr bool edge_dropout_keeps(const DropoutMask& mask, NodeId i, NodeId j, std::size_t h = 0) noexcept {
+  const auto words = philox4x32({j, mask.call, static_cast<std::uint32_t>(h / 8), i}, mask.key);
+  const std::uint32_t bits = (words[h % 8 / 2] >> (h % 2 == 0 ? 0 : 16)) & 0xffffu;
+  return bits >= detail::dropout_threshold(mask);
+}
+
+namespace detail {
+
+/// Sixteen philox4x32 at once; words 0 to 3 of lane l go to out.word[0..3][l].
+TESSERA_ALWAYS_INLINE void philox_lanes(RngKey key, const std::uint32_t* counter0, std::uint32_t counter1,
+                                        std::uint32_t counter2, const std::uint32_t* counter3,
+                                        DropoutWords& out) noexcept {
+  using Lanes = Simd<std::uint32_t, kDropoutLanes>;
+  Lanes c0, c1{}, c2{}, c3;
+  simd_load<kDropoutLanes, std::uint32_t>(c0, counter0);
+  simd_load<kDropoutLanes, std::uint32_t>(c3, counter3);
+  c1 += counter1;
+  c2 += counter2;
+  for (int round = 0; round < 10; ++round) {
+    Lanes high0, low0, high1, low1;
+    multiply_high_low(c0, 0xD2511F53u, high0, low0);
+    multiply_high_low(c2, 0xCD9E8D57u, high1, low1);
+    c0 = high1 ^ c1 ^ key.lo;
+    c1 = low1;
+    c2 = high0 ^ c3 ^ key.hi;
+    c3 = low0;
+    key.lo += 0x9E3779B9u;
+    key.hi += 0xBB67AE85u;
+  }
+  simd_store<kDropoutLanes, std::uint32_t>(out.word[0], c0);
+  simd_store<kDropoutLanes, std::uint32_t>(out.word[1], c1);
+  simd_store<kDropoutLanes, std::uint32_t>(out.word[2], c2);
+  simd_store<kDropoutLanes, std::uint32_t>(out.word[3], c3);
+}
+
+/// factor[k * heads + h] = kept ? 1 / (1 - p) : 0 for the entries of one row, or of one row of the transpose.
+///
+/// `own` is the row, col[k] the other end; `transposed` says that the row is the source. `group` counts eights
+/// of heads.
+template <std::size_t kHeads, class T>
+TESSERA_ALWAYS_INLINE void edge_dropout_factors(const DropoutMask& mask, std::size_t group, NodeId own,
+                                                const NodeId* col, std::size_t count, bool transposed,
+                                                T* factor) noexcept {
+  static_assert(kHeads <= 8);
+  const std::uint32_t threshold = dropout_threshold(mask);
+  const T scale = dropout_scale<T>(mask);
+  std::uint32_t self[kDropoutLanes];
+  std::uint32_t other[kDropoutLanes] = {};
+  std::fill_n(self, kDropoutLanes, own);
+  DropoutWords words;
+  for (std::size_t first = 0; first < count; first += kDropoutLanes) {
+    const std::size_t lanes = std::min(kDropoutLanes, count - first);
+    std::copy_n(col + first, lanes, other);
+    philox_lanes(mask.key, transposed ? self : other, mask.call, static_cast<std::uint32_t>(group),
+                 transposed ? other : self, words);
+    for (std::size_t l = 0; l < lanes; ++l) {
+      T* const to = factor + (first + l) * kHeads;
+      for (std::size_t h = 0; h < kHeads; ++h) {
+        const std::uint32_t bits = (words.word[h / 2][l] >> (h % 2 == 0 ? 0 : 16)) & 0xffffu;
+        to[h] = bits >= threshold ? scale : T{0};
+      }
+    }
+  }
+}
+
+}  // namespace detail
+
+/// Drops entries of a matrix by giving them weight 0 and scales the others: w_e / (1 - p) where entry (i, j) is
+/// kept.
+///
+/// Shapes   a CSR [N, M] with E stored (no weights: every w is 1) -> weight [E]. With `transposed`, a holds the
+///          transpose and its entry (j, i) gets what entry (i, j) of the matrix gets
+/// Cost     work O(E), one block of Philox per entry
+/// Errors   ShapeError if weight has another length, ConfigError if the probability is outside [0, 1]
+/// Threads  safe to call concurrently on distinct weight; result independent of T
+inline void edge_dropout(CsrView<> a, const DropoutMask& mask, bool transposed, std::span<float> weight) {
+  detail::check_csr("edge_dropout", "a", a);
+  detail::check_extent("edge_dropout", "weight.size()", weight.size(), a.num_edges());
+  check_dropout(mask, "edge_dropout");
+  const Isa isa = active_isa();
+  detail::for_each_row_piece(
+      a, EdgeRanges(a.row_ptr), [&](std::size_t i, std::size_t first, std::size_t last) {
+        dispatch(isa, [&](auto) TESSERA_INLINE_LAMBDA {
+          detail::edge_dropout_factors<1>(mask, 0, static_cast<NodeId>(i), a.col.data() + first, last - first,
+                                          transposed, weight.data() + first);
+          for (std::size_t e = first; a.weighted() && e < last; ++e) weight[e] *= a.weight[e];
+        });
+      });
+}
+
+}  // namespace tessera
