@@ -52,19 +52,6 @@ MatrixView<const float> training_features(const D& data) noexcept {
   return data.features;
 }
 
-/// The features that training reads: those of `data.train_features` where the data has separate ones (sums
-/// over the training graph, say), else data.features, which evaluation reads.
-///
-/// Shapes   [N, F], as data.features
-template <NodeData D>
-MatrixView<const float> training_features(const D& data) noexcept {
-  if constexpr (requires { MatrixView<const float>(data.train_features); }) {
-    const MatrixView<const float> separate = data.train_features;
-    if (!separate.empty()) return separate;
-  }
-  return data.features;
-}
-
 /// Data whose targets are whole graphs: roles and labels count graphs, graph g owns the nodes
 /// [node_ptr[g], node_ptr[g + 1]).
 template <class D>

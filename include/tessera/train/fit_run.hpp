@@ -260,8 +260,6 @@ class FitRun {
     print.add(MatrixView<const float>(data_.features)).add(std::span<const Role>(data_.roles));
     const MatrixView<const float> seen = training_features(data_);
     if (seen.data() != MatrixView<const float>(data_.features).data()) print.add(seen);
-    const MatrixView<const float> seen = training_features(data_);
-    if (seen.data() != MatrixView<const float>(data_.features).data()) print.add(seen);
     print.add(std::span<const std::int32_t>(data_.labels.classes));
     print.add(MatrixView<const float>(data_.labels.indicators));
     return data_text_ = print.text();

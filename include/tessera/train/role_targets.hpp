@@ -86,11 +86,6 @@ void check_node_data(const D& data, std::string_view who) {
     throw ShapeError(message(who, ": data.train_features is [", seen.rows(), ", ", seen.cols(), "], want [",
                              n, ", ", features.cols(), "] as data.features, or none"));
   }
-  const MatrixView<const float> seen = training_features(data);
-  if (seen.rows() != n || seen.cols() != features.cols()) {
-    throw ShapeError(message(who, ": data.train_features is [", seen.rows(), ", ", seen.cols(), "], want [",
-                             n, ", ", features.cols(), "] as data.features, or none"));
-  }
   if (features.cols() == 0) throw ConfigError(message(who, ": data.features has no columns"));
   const std::size_t targets = num_targets(data);
   if (roles.size() != targets) {
