@@ -40,6 +40,7 @@
 #include "tessera/io/pickle_arrays.hpp"
 #include "tessera/io/planetoid.hpp"
 #include "tessera/io/read_options.hpp"
+#include "tessera/io/result_cache.hpp"
 #include "tessera/io/safetensors.hpp"
 #include "tessera/io/safetensors_write.hpp"
 #include "tessera/io/scipy_sparse.hpp"
