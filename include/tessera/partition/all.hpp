@@ -16,6 +16,7 @@
 #include "tessera/partition/metrics.hpp"
 #include "tessera/partition/multilevel.hpp"
 #include "tessera/partition/partition.hpp"
+#include "tessera/partition/partition_nodes.hpp"
 #include "tessera/partition/preprocess.hpp"
 #include "tessera/partition/random_partitioner.hpp"
 #include "tessera/partition/refine/balancer.hpp"
