@@ -77,24 +77,52 @@ TEST_CASE("A layout is recognised by the names in its folder", "[io]") {
   }
 }
 
-TEST_CASE("Layouts that are not read are named", "[io]") {
+TEST_CASE("Every layout shows in the names of its files", "[io]") {
+  const auto shows = [](std::initializer_list<std::string_view> names, Layout layout,
+                        std::string_view path = "") {
+    const ScratchFolder folder;
+    fill(folder, names);
+    const Detected found = detect(folder.path());
+    INFO(*names.begin());
+    CHECK(found.layout == layout);
+    CHECK(found.path == (path.empty() ? folder.path() : folder / path));
+  };
+  shows({"reddit_data.npz", "reddit_graph.npz"}, Layout::dgl_reddit);
+  shows({"train_graph.json", "train_feats.npy"}, Layout::dgl_ppi);
+  shows({"reddit.npz", "reddit_adj.npz"}, Layout::fastgcn);
+  shows({"dims.bin", "adj_full_indptr.bin"}, Layout::graphsaint_bin);
+  shows({"pubmed_feat.npy", "pubmed_labels.npz", "pubmed.txt"}, Layout::gbp);
+  shows({"raw/edge.csv.gz", "raw/num-node-list.csv.gz"}, Layout::ogb);
+  shows({"edge.csv.gz", "num-node-list.csv.gz"}, Layout::ogb);
+  shows({"raw/data.npz", "raw/node-label.npz"}, Layout::ogb);
+  shows({"raw/num-node-dict.csv.gz"}, Layout::ogb);
+  shows({"facebook_edges.csv", "facebook_target.csv"}, Layout::csv);
+  shows({"web.mtx"}, Layout::matrix_market, "web.mtx");
+  shows({"web.graph", "web.graph.part.8"}, Layout::metis, "web.graph");
+  shows({"web.graph.gz"}, Layout::metis, "web.graph.gz");
+  shows({"road.gr"}, Layout::dimacs, "road.gr");
+  shows({"queen5_5.col"}, Layout::dimacs, "queen5_5.col");
+  shows({"my_edges.csv"}, Layout::edge_list, "my_edges.csv");
+  shows({"web.edges.gz", "notes.md"}, Layout::edge_list, "web.edges.gz");
+}
+
+TEST_CASE("What load does not read is named", "[io]") {
   const auto named = [](std::initializer_list<std::string_view> names, std::string_view kind) {
     const ScratchFolder folder;
     fill(folder, names);
-    refuses("GEN-02", {kind, "not read yet; this version reads GraphSAGE"}, [&] { detect(folder.path()); });
+    refuses("GEN-02", {kind}, [&] { detect(folder.path()); });
   };
-  named({"reddit_data.npz", "reddit_graph.npz"}, "the DGL/PyG Reddit archive");
-  named({"train_graph.json", "train_feats.npy"}, "the DGL/PyG PPI archive");
-  named({"reddit.npz", "reddit_adj.npz"}, "the FastGCN Reddit archive");
-  named({"raw/edge.csv.gz", "raw/num-node-list.csv.gz"}, "an OGB data set in CSV files");
-  named({"edge.csv.gz", "num-node-list.csv.gz"}, "an OGB data set in CSV files");
-  named({"raw/data.npz", "raw/node-label.npz"}, "an OGB data set in binary files");
-  named({"MUTAG_A.txt", "MUTAG_graph_indicator.txt"}, "a TU data set");
-  named({"web.mtx"}, "a Matrix Market file");
-  named({"web.graph"}, "a METIS graph");
-  named({"web.graph.part.8"}, "a METIS graph");
-  named({"facebook_edges.csv", "target.csv"}, "an edge list");
+  named({"MUTAG_A.txt", "MUTAG_graph_indicator.txt"}, "many graphs; read it with load_graphs");
+  named({"raw/edge.csv.gz", "raw/num-node-list.csv.gz", "raw/graph-label.csv.gz"}, "many graphs");
+  named({"web.graph.part.8"}, "a partition without its graph");
   named({"data.pt"}, "a cache of a Python framework");
+  named({"a.graph", "b.mtx"}, "several graphs, a.graph and b.mtx");
+  const ScratchFolder folder;
+  fill(folder, {"raw/edge.csv.gz", "raw/num-node-list.csv.gz", "web.graph.part.8"});
+  refuses("GEN-02", {"one file of a"}, [&] { detect(folder / "raw/edge.csv.gz"); });
+  refuses("GEN-02", {"this is a partition"}, [&] { detect(folder / "web.graph.part.8"); });
+  folder.write("x.npz", archive({"full_adj_data", "train_adj_data"}));
+  refuses("GEN-02", {"a cache of VR-GCN's code"}, [&] { detect(folder / "x.npz"); });
 }
 
 TEST_CASE("A folder without a data set says where to look", "[io]") {
@@ -134,9 +162,11 @@ TEST_CASE("A file of another kind is named by its first bytes", "[io]") {
 }
 
 TEST_CASE("Layouts have names, and unknown names are refused", "[io]") {
-  for (const Layout layout :
-       {Layout::graphsage, Layout::graphsaint, Layout::planetoid, Layout::shchur, Layout::heterophilous}) {
+  for (std::size_t i = 0; i < io::kLayoutNames.size(); ++i) {
+    const auto layout = static_cast<Layout>(i);
     CHECK(io::layout_named(io::name_of(layout)) == layout);
   }
+  CHECK(io::name_of(Layout::graphsaint_bin) == "graphsaint-bin");
+  CHECK(io::name_of(Layout::edge_list) == "edge-list");
   CHECK_THROWS_AS(io::layout_named("dgl"), ConfigError);
 }

@@ -80,6 +80,12 @@ constexpr Expected kReadme[] = {
     {"squirrel-filtered", "heterophilous", 2223, 46998, 2089, 5, 1053, 718, 452},
     {"toy-ppi/graphsage", "graphsage", 14755, 222109, 50, 121, 9716, 1825, 3214, true},
     {"toy-ppi/graphsaint", "graphsaint", 14755, 222109, 50, 121, 9716, 1825, 3214, true},
+    {"cora/ogb", "ogb", 2708, 5278, 1433, 7, 140, 500, 1000},
+    {"pubmed/csv", "csv", 19717, 44324, 0, 3, 0, 0, 0},
+    {"toy-ppi/csv", "csv", 14755, 222109, 50, 121, 0, 0, 0, true},
+    {"pcg/csv", "csv", 3233, 37351, 32, 15, 1939, 647, 647, true},
+    {"musae-facebook", "csv", 22470, 170823, 4714, 4, 0, 0, 0},
+    {"musae-github", "csv", 37700, 289003, 4005, 2, 0, 0, 0},
     {"pcg/graphsaint", "graphsaint", 3233, 37351, 32, 15, 1939, 647, 647, true},
 };
 
@@ -138,6 +144,8 @@ TEST_CASE("The same data set reads the same in two layouts", "[io][slow]") {
   same("cora/planetoid", "cora/graphsaint");
   same("citeseer/planetoid", "citeseer/graphsaint");
   same("toy-ppi/graphsage", "toy-ppi/graphsaint");
+  same("cora/planetoid", "cora/ogb");
+  same("pcg/csv", "pcg/graphsaint");
 }
 
 TEST_CASE("A stored split is chosen by its name", "[io]") {
@@ -166,10 +174,9 @@ TEST_CASE("What must not be read is refused with the reason", "[io]") {
   refused("pickled-npz/acm.npz", "NPY-06", "pickled Python object array");
   refused("pubmed/planetoid-incomplete", "GEN-01", "missing ind.pubmed.allx");
   refused("nell/planetoid-incomplete", "GEN-01", "missing ind.nell.0.001.ally");
-  refused("cora", "GEN-02", "graphsaint (graphsaint), npz (npz), planetoid (planetoid)");
-  refused("cora/ogb", "GEN-02", "an OGB data set in CSV files");
-  refused("tu/MUTAG", "GEN-02", "a TU data set");
-  refused("pubmed/csv", "GEN-02", "an edge list");
+  refused("cora", "GEN-02", "graphsaint (graphsaint), npz (npz), ogb (ogb), planetoid (planetoid)");
+  refused("tu/MUTAG", "GEN-02", "many graphs; read it with load_graphs");
+  refused("ogb/ogbg_molbace", "GEN-02", "many graphs; read it with load_graphs");
   refused("README.md", "GEN-02", "no known layout");
 }
 #endif

@@ -2,13 +2,17 @@
 #pragma once
 
 // Everything of the io layer; written by scripts/make_umbrellas.sh.
+#include "tessera/io/archives.hpp"
 #include "tessera/io/atomic_file.hpp"
 #include "tessera/io/byte_source.hpp"
 #include "tessera/io/checkpoint.hpp"
 #include "tessera/io/class_map.hpp"
 #include "tessera/io/crc32.hpp"
+#include "tessera/io/csv_folder.hpp"
 #include "tessera/io/dataset_name.hpp"
 #include "tessera/io/detect.hpp"
+#include "tessera/io/dimacs.hpp"
+#include "tessera/io/edge_list.hpp"
 #include "tessera/io/edge_policy.hpp"
 #include "tessera/io/file_error.hpp"
 #include "tessera/io/finite.hpp"
@@ -25,6 +29,8 @@
 #include "tessera/io/load.hpp"
 #include "tessera/io/load_graphs.hpp"
 #include "tessera/io/mapped_file.hpp"
+#include "tessera/io/matrix_market.hpp"
+#include "tessera/io/metis.hpp"
 #include "tessera/io/node_link.hpp"
 #include "tessera/io/npy.hpp"
 #include "tessera/io/npy_convert.hpp"

@@ -48,6 +48,13 @@ enum class MultiLabel {
   off         ///< indicators are refused
 };
 
+/// What the ids of an edge list mean.
+enum class EdgeListIds {
+  compact,  ///< numbers; the ids that occur become 0, 1, ... in ascending order
+  as_is,    ///< numbers of nodes from 0; N is the largest + 1
+  text      ///< any words, numbered in the order of their first appearance
+};
+
 /// How a folder is read. Every default is what published results on these files use.
 ///
 /// Units    max_bytes counts bytes
@@ -63,6 +70,7 @@ struct ReadOptions {
   MultiLabel multilabel = MultiLabel::automatic;
   LinkEndpoints link_endpoints = LinkEndpoints::automatic;
   NodeSet node_set = NodeSet::listed;
+  EdgeListIds edge_list_ids = EdgeListIds::compact;
   std::uint64_t max_bytes = 0;  ///< most memory one file may make us allocate; 0: 80 % of physical memory
 };
 

@@ -135,6 +135,11 @@ class ScipyReader {
     read_shape(npz_.read(key("shape")));
     NpyStream data(npz_, key("data"));
     const std::size_t nnz = static_cast<std::size_t>(data.header().count);
+    constexpr std::size_t kAlways = std::size_t{1} << 24;
+    if (out_.rows > kAlways && out_.rows / 64 > nnz) {
+      npz_.place().fail("SPM-03", "shape declares ", grouped(out_.rows), " rows for ", grouped(nnz),
+                        " entries");
+    }
     const auto nowhere = [](std::size_t) { return std::string(); };
     if (stacked) {
       NpyStream coords(npz_, key("coords"));

@@ -62,6 +62,8 @@ class TextBlocks {
   /// Units    bytes
   std::uint64_t most_bytes() const noexcept { return most_bytes_; }
 
+  bool compressed() const noexcept { return gzip_.has_value(); }
+
   /// The next lines, valid until the call after the next one; nothing at the end.
   std::optional<TextBlock> next() {
     const std::string_view text = gzip_ ? inflate_block() : cut_block();

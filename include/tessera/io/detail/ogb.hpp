@@ -123,6 +123,11 @@ class OgbReader {
   void read_csv(const std::filesystem::path& edges, const std::filesystem::path& feats,
                 const std::filesystem::path& labels, std::size_t num_nodes) {
     out_.provenance.layout = "ogb";
+    const std::filesystem::path label_file = require_text(labels, "node-label.csv");
+    if (TextBlocks label_text{label_file}; num_nodes > label_text.most_bytes()) {
+      label_text.place().fail("CSV-02", "num-node-list says ", grouped(num_nodes),
+                              ", the file has fewer lines: truncated");
+    }
     const Array<std::int64_t> edge_counts = read_counts(require_text(edges, "num-edge-list.csv"));
     std::uint64_t links = 0;
     for (const std::int64_t n : edge_counts) links += static_cast<std::uint64_t>(n);
@@ -192,11 +197,6 @@ class OgbReader {
     if (counts.size() != 1)
       npz.place().fail("GEN-02", "the archive holds ", counts.size(), " graphs, want one");
     const std::size_t num_nodes = as_node_count(counts[0], npz.place().at("member 'num_nodes_list'"));
-    {
-      IdPairs pairs = read_edge_index(npz, num_nodes);
-      out_.graph = build_graph(num_nodes, {pairs.source, pairs.target, {}}, stored_, options_, npz.place(),
-                               out_.provenance);
-    }
     if (npz.has("node_feat")) {
       out_.features = stream_matrix(npz, "node_feat", options_.nan, &warnings());
       if (out_.features.rows() != num_nodes) {
@@ -209,6 +209,11 @@ class OgbReader {
     }
     const NpzFile labels(raw_ / "node-label.npz", limits_);
     out_.labels = read_label_array(labels.read("node_label"), num_nodes, options_, warnings());
+    {
+      IdPairs pairs = read_edge_index(npz, num_nodes);
+      out_.graph = build_graph(num_nodes, {pairs.source, pairs.target, {}}, stored_, options_, npz.place(),
+                               out_.provenance);
+    }
   }
 
   /// All sources, then all targets.
