@@ -15,7 +15,6 @@
 #include "tessera/graph/graph_dataset_view.hpp"
 #include "tessera/graph/induced_subgraph.hpp"
 #include "tessera/graph/neighbor_sums.hpp"
-#include "tessera/graph/neighbor_sums.hpp"
 #include "tessera/graph/normalization.hpp"
 #include "tessera/graph/renumber.hpp"
 #include "tessera/graph/stand_ins.hpp"

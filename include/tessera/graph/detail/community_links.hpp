@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <unordered_set>
 
 #include "tessera/core/array.hpp"
 #include "tessera/core/ids.hpp"
@@ -50,12 +51,14 @@ class PartnerSet {
 /// no slot proposes another twice: so no link is drawn twice, and none has to be merged away later.
 class PartnerDraw {
  public:
-  PartnerDraw(const CommunityGraphOptions& options, const CommunityPlan& plan, std::size_t slot) noexcept
+  /// `round` 0 draws what a slot proposes first; later ones are for what is still missing then.
+  PartnerDraw(const CommunityGraphOptions& options, const CommunityPlan& plan, std::size_t slot,
+              std::uint32_t round = 0) noexcept
       : plan_(plan),
         slot_(slot),
         own_class_(plan.class_range(slot)),
         nodes_(options.nodes),
-        rng_(make_key(options.seed, 4, Purpose::generate), 0, slot) {}
+        rng_(make_key(options.seed, 4, Purpose::generate), round, slot) {}
 
   /// Fills `partners` with at most `count` distinct slots.
   void draw(std::size_t count, const CommunityGraphOptions& options, PartnerSet& partners) {
@@ -74,6 +77,13 @@ class PartnerDraw {
     if (own_class_.size() < nodes_) extend(partners, count, [&] { return outside(); });
   }
 
+  /// One slot this one may propose, or itself where the draw was in vain.
+  std::size_t draw_one(const CommunityGraphOptions& options) noexcept {
+    const bool in_class = rng_.uniform() < options.homophily;
+    const std::size_t other = in_class || own_class_.size() == nodes_ ? inside(own_class_) : outside();
+    return may_propose(other) ? other : slot_;
+  }
+
  private:
   std::size_t inside(SlotRange range) noexcept {
     const std::uint64_t first = plan_.weight_before(range.begin);
@@ -88,6 +98,10 @@ class PartnerDraw {
     return plan_.slot_of_unit({own_class_.end, nodes_}, unit + own);
   }
 
+  bool may_propose(std::size_t other) const noexcept {
+    return other != slot_ && ((slot_ + other) % 2 == 1) == (slot_ < other);
+  }
+
   /// Draws until there are `size` different partners, or gives up after many tries.
   template <class Draw>
   void extend(PartnerSet& partners, std::size_t size, Draw&& draw) {
@@ -95,8 +109,7 @@ class PartnerDraw {
     std::size_t tries = 64 + 32 * (size - partners.size());
     for (; partners.size() < size && tries > 0; --tries) {
       const std::size_t other = draw();
-      const bool mine = ((slot_ + other) % 2 == 1) == (slot_ < other);
-      if (other != slot_ && mine) partners.insert(static_cast<std::uint32_t>(other));
+      if (may_propose(other)) partners.insert(static_cast<std::uint32_t>(other));
     }
   }
 
@@ -107,13 +120,47 @@ class PartnerDraw {
   CounterRng rng_;
 };
 
+/// Replaces the loops that stand for partners nobody found by links between other slots, until none is left
+/// or the graph is too dense to find one. Sequential: such links are few.
+inline void replace_loops(const CommunityGraphOptions& options, const CommunityPlan& plan,
+                          std::span<const EdgeId> begin_of, std::span<const NodeId> node_of,
+                          std::span<NodeId> source, std::span<NodeId> target) {
+  constexpr int kTries = 4096;
+  const auto node = [&](std::size_t slot) {
+    return node_of.empty() ? static_cast<NodeId>(slot) : node_of[slot];
+  };
+  const std::size_t slots = options.nodes;
+  CounterRng rng(make_key(options.seed, 9, Purpose::generate), 0, 0);
+  std::unordered_set<std::uint64_t> added;
+  std::uint32_t round = 0;
+  for (std::size_t e = 0; e < source.size(); ++e) {
+    for (int k = 0; source[e] == target[e] && k < kTries; ++k) {
+      const std::size_t slot = plan.slot_of_unit({0, slots}, rng.below(plan.weight_before(slots)));
+      const std::size_t other = PartnerDraw(options, plan, slot, ++round).draw_one(options);
+      if (other == slot) continue;
+      bool known = added.contains(std::uint64_t{slot} << 32 | other);
+      for (std::size_t i = begin_of[slot]; i < begin_of[slot + 1] && !known; ++i)
+        known = source[i] == node(slot) && target[i] == node(other);
+      if (known) continue;
+      added.insert(std::uint64_t{slot} << 32 | other);
+      source[e] = node(slot);
+      target[e] = node(other);
+    }
+  }
+}
+
 /// The graph of a plan; `node_of` maps slots to nodes, empty where they are the same.
 inline CsrGraph community_links(const CommunityGraphOptions& options, const CommunityPlan& plan,
                                 std::span<const NodeId> node_of) {
   const std::size_t n = options.nodes;
   // Every node proposes half its planned degree and is proposed by others as often. Rounding the running sum,
   // not each term, keeps the total exact.
+  const std::uint64_t units = plan.weight_before(n);
   const auto rounded_half = [&](std::size_t slot) {
+    if (options.links != 0) {
+      return static_cast<std::uint64_t>(
+          (static_cast<uint128>(plan.weight_before(slot)) * options.links + units / 2) / units);
+    }
     return (plan.weight_before(slot) + CommunityPlan::kUnit) / (2 * CommunityPlan::kUnit);
   };
   Array<EdgeId> begin_of(n + 1);
@@ -138,6 +185,7 @@ inline CsrGraph community_links(const CommunityGraphOptions& options, const Comm
       }
     }
   });
+  if (options.links != 0) replace_loops(options, plan, begin_of, node_of, source, target);
   return build_csr(n, {source, target, {}}, {.symmetrize = true}).graph;
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <numbers>
 
 #include "tessera/core/array.hpp"
 #include "tessera/core/error.hpp"
@@ -62,9 +63,14 @@ class CommunityPlan {
   }
 
  private:
+  /// Nodes of a rare class.
+  static constexpr std::size_t kRare = 5;
+
   void size_classes() {
-    const std::size_t classes = options_.classes;
-    const std::size_t spare = options_.nodes - classes;  // every class has a node; the rest is shared out
+    const std::size_t rare = options_.rare_classes;
+    const std::size_t classes = options_.classes - rare;
+    const std::size_t nodes = options_.nodes - kRare * rare;
+    const std::size_t spare = nodes - classes;  // every class has a node; the rest is shared out
     Array<double> share(classes);
     double sum = 0;
     for (std::size_t k = 0; k < classes; ++k)
@@ -79,6 +85,7 @@ class CommunityPlan {
               : static_cast<std::size_t>(static_cast<double>(spare) * std::min(1.0, before / sum));
       class_begin_.push_back(k + 1 + shared);
     }
+    for (std::size_t k = 1; k <= rare; ++k) class_begin_.push_back(nodes + kRare * k);
   }
 
   /// Sizes follow a Pareto law of exponent 1.5 from a third of the mean to ten times the mean.
@@ -113,40 +120,75 @@ class CommunityPlan {
     parallel_for(n, kGrain, [&](std::size_t begin, std::size_t end) {
       for (std::size_t s = begin; s < end; ++s) {
         CounterRng rng(key, 0, s);
-        relative[s] = options_.degree_law == DegreeLaw::log_normal
-                          ? std::exp(options_.degree_sigma * rng.normal())
-                          : std::pow(rng.uniform_open(), -1 / (options_.degree_exponent - 1));
+        relative[s] = is_isolated(s) ? 0 : relative_degree(rng);
       }
     });
+    if (options_.degree_law == DegreeLaw::log_normal_tail && options_.max_degree > 0) {
+      // Such data sets have one hub far above the rest; the largest class can serve it.
+      *std::max_element(relative.begin(), relative.begin() + class_begin_[1]) = 1e100;
+    }
     const auto mean_at = [&](double scale) {
       const double sum = parallel_sum<double>(n, kGrain, [&](std::size_t begin, std::size_t end) {
         double part = 0;
-        for (std::size_t s = begin; s < end; ++s) part += std::min(scale * relative[s], most_links(s));
+        for (std::size_t s = begin; s < end; ++s) part += degree_at(s, scale * relative[s]);
         return part;
       });
       return sum / static_cast<double>(n);
     };
+    const double mean = options_.links == 0
+                            ? options_.mean_degree
+                            : 2 * static_cast<double>(options_.links) / static_cast<double>(n);
     double low = 0;
-    double high = std::max(1.0, options_.mean_degree);
-    for (int k = 0; k < 80 && mean_at(high) < options_.mean_degree; ++k) high *= 2;
-    if (mean_at(high) < options_.mean_degree * 0.999) {
-      throw ConfigError(message("generate_community_graph: mean_degree is ", options_.mean_degree,
-                                ", want at most ", mean_at(high),
-                                " for this many nodes, classes and this homophily"));
+    double high = std::max(1.0, mean);
+    for (int k = 0; k < 80 && mean_at(high) < mean; ++k) high *= 2;
+    if (mean_at(high) < mean * 0.999) {
+      throw ConfigError(message("generate_community_graph: the mean degree is ", mean, ", want at most ",
+                                mean_at(high), " for this many nodes, classes and this homophily"));
     }
     for (int k = 0; k < 50; ++k) {
       const double middle = (low + high) / 2;
-      (mean_at(middle) < options_.mean_degree ? low : high) = middle;
+      (mean_at(middle) < mean ? low : high) = middle;
     }
     weight_before_.resize(n + 1);
     parallel_for(n, kGrain, [&](std::size_t begin, std::size_t end) {
       for (std::size_t s = begin; s < end; ++s)
-        weight_before_[s] = static_cast<std::uint64_t>(std::min(high * relative[s], most_links(s)) *
-                                                       static_cast<double>(kUnit)) +
-                            1;
+        weight_before_[s] =
+            is_isolated(s)
+                ? 0
+                : static_cast<std::uint64_t>(degree_at(s, high * relative[s]) * static_cast<double>(kUnit)) +
+                      1;
     });
     weight_before_[n] = 0;
     parallel_exclusive_scan(weight_before_.span());
+  }
+
+  /// Isolated slots lie evenly among the others; which nodes they are is the shuffle's business.
+  bool is_isolated(std::size_t slot) const noexcept {
+    const auto before = [&](std::size_t s) {
+      return static_cast<std::uint64_t>(static_cast<uint128>(s) * options_.isolated / options_.nodes);
+    };
+    return options_.isolated != 0 && before(slot + 1) != before(slot);
+  }
+
+  /// A planned degree before scaling.
+  ///
+  /// Source   the tail of log_normal_tail starts at the 99th percentile of the log-normal, z = 2.3263
+  double relative_degree(CounterRng& rng) const noexcept {
+    constexpr double kTail = 0.01;
+    constexpr double kTailStart = 2.3263;
+    const double exponent = -1 / (options_.degree_exponent - 1);
+    if (options_.degree_law == DegreeLaw::power_law) return std::pow(rng.uniform_open(), exponent);
+    const double z = rng.normal();
+    if (options_.degree_law == DegreeLaw::log_normal || z < kTailStart)
+      return std::exp(options_.degree_sigma * z);
+    // The upper tail probability of z, uniform in (0, kTail), becomes that of a Pareto variable.
+    const double above = std::erfc(z / std::numbers::sqrt2) / 2 / kTail;
+    return std::exp(options_.degree_sigma * kTailStart) * std::pow(above, exponent);
+  }
+
+  double degree_at(std::size_t slot, double wanted) const noexcept {
+    if (wanted == 0) return 0;
+    return std::min(std::max(wanted, options_.min_degree), most_links(slot));
   }
 
   /// Half of all partners a node has inside and outside its class bounds its degree, so that drawing without
