@@ -9,5 +9,6 @@
 #include "tessera/kernels/all.hpp"
 #include "tessera/nn/all.hpp"
 #include "tessera/partition/all.hpp"
+#include "tessera/precompute/all.hpp"
 #include "tessera/sampling/all.hpp"
 #include "tessera/train/all.hpp"

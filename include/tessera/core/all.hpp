@@ -10,6 +10,7 @@
 #include "tessera/core/config.hpp"
 #include "tessera/core/csr_view.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/f16.hpp"
 #include "tessera/core/fingerprint.hpp"
 #include "tessera/core/ids.hpp"
 #include "tessera/core/isa.hpp"
