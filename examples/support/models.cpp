@@ -6,8 +6,13 @@
 #include <utility>
 
 #include "tessera/core/error.hpp"
+#include "tessera/nn/nets/appnp_net.hpp"
 #include "tessera/nn/nets/cluster_gcn_net.hpp"
+#include "tessera/nn/nets/egc_net.hpp"
+#include "tessera/nn/nets/gat_net.hpp"
 #include "tessera/nn/nets/gcn_net.hpp"
+#include "tessera/nn/nets/gcnii_net.hpp"
+#include "tessera/nn/nets/gin_net.hpp"
 #include "tessera/nn/nets/graph_saint_net.hpp"
 #include "tessera/nn/nets/mlp_net.hpp"
 #include "tessera/nn/nets/sage_net.hpp"
@@ -46,6 +51,7 @@ AnyModel<> stack(const Options& o, const Sizes& sizes) {
 AnyModel<> cluster_gcn(const Options& o, const Sizes& sizes) {
   auto net = stack_options<tessera::ClusterGcnNet<>>(o, sizes);
   net.conv.diag_lambda = o.diag_lambda;
+  net.conv.precomputed = o.precomputed;
   return tessera::ClusterGcnNet<>(net);
 }
 
@@ -56,6 +62,47 @@ AnyModel<> graph_saint(const Options& o, const Sizes& sizes) {
                                    .arch = o.arch,
                                    .dropout = o.dropout,
                                    .seed = sizes.seed});
+}
+
+AnyModel<> gat(const Options& o, const Sizes& sizes) {
+  auto net = stack_options<tessera::GatNet<>>(o, sizes);
+  net.conv.entry_dropout = o.dropout;
+  return tessera::GatNet<>(net);
+}
+
+AnyModel<> appnp(const Options& o, const Sizes& sizes) {
+  return tessera::AppnpNet<>({.in = sizes.features,
+                              .hidden = o.hidden,
+                              .out = sizes.classes,
+                              .layers = o.layers,
+                              .dropout = o.dropout,
+                              .entry_dropout = o.dropout,
+                              .decay_first_layer_only = o.decay == "first",
+                              .seed = sizes.seed});
+}
+
+AnyModel<> gcnii(const Options& o, const Sizes& sizes) {
+  return tessera::GcniiNet<>({.in = sizes.features,
+                              .hidden = o.hidden,
+                              .out = sizes.classes,
+                              .layers = o.layers,
+                              .dropout = o.dropout,
+                              .residual = o.residual,
+                              .seed = sizes.seed});
+}
+
+template <bool kSeveral>
+AnyModel<> egc(const Options& o, const Sizes& sizes) {
+  using tessera::Aggregator;
+  auto net = stack_options<tessera::EgcNet<>>(o, sizes);
+  if (kSeveral) {
+    net.conv.heads = 4;
+    net.conv.aggregators = {Aggregator::symmetric, Aggregator::max, Aggregator::mean};
+  }
+  net.linear_ends = true;
+  net.batch_norm = true;
+  net.residual = true;
+  return tessera::EgcNet<>(net);
 }
 
 struct Entry {
@@ -69,6 +116,12 @@ constexpr std::array kModels{
     Entry{"sage", stack<tessera::SageNet<>>},
     Entry{"mlp", stack<tessera::MlpNet<>>},
     Entry{"cluster-gcn", cluster_gcn},
+    Entry{"gat", gat},
+    Entry{"appnp", appnp},
+    Entry{"gcnii", gcnii},
+    Entry{"gin", stack<tessera::GinNet<>>},
+    Entry{"egc-s", egc<false>},
+    Entry{"egc-m", egc<true>},
     Entry{"graph-saint", graph_saint},
 };
 

@@ -7,6 +7,7 @@
 #include "tessera/kernels/batch_norm.hpp"
 #include "tessera/kernels/binary_cross_entropy.hpp"
 #include "tessera/kernels/column_sum.hpp"
+#include "tessera/kernels/combine_heads.hpp"
 #include "tessera/kernels/cross_entropy.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/dropout.hpp"
@@ -25,3 +26,4 @@
 #include "tessera/kernels/softmax.hpp"
 #include "tessera/kernels/spmm.hpp"
 #include "tessera/kernels/spmm_max.hpp"
+#include "tessera/kernels/spmm_multi.hpp"

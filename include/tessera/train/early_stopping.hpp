@@ -40,6 +40,30 @@ inline Verdict judge_patience(const StoppingView& view, bool better, std::uint64
   return {false, view.best != kNoBest && view.last().epoch - view.history[view.best].epoch >= patience};
 }
 
+/// How far the evaluated epochs have got, each compared with those before it.
+struct EitherProgress {
+  bool both = false;  ///< the last one has the lowest loss and the highest metric so far (equal ones count)
+  std::uint64_t since = 0;  ///< epochs from the last one that had either to the last one
+};
+
+inline EitherProgress either_progress(const StoppingView& view) noexcept {
+  double loss = std::numeric_limits<double>::infinity();
+  double metric = -std::numeric_limits<double>::infinity();
+  EitherProgress out;
+  std::uint64_t last_progress = 0;
+  for (const EpochRecord& record : view.history) {
+    if (!record.evaluated) continue;
+    const Score& val = record.evaluation.val;
+    const bool less = val.loss <= loss;
+    const bool more = val.metric >= metric;
+    if (less || more) last_progress = record.epoch;
+    out = {less && more, record.epoch - last_progress};
+    loss = less ? val.loss : loss;
+    metric = more ? val.metric : metric;
+  }
+  return out;
+}
+
 /// Whether the last validation loss exceeds the mean of up to `window` evaluated ones before it.
 inline bool above_window_mean(const StoppingView& view, std::size_t window) noexcept {
   double sum = 0;
@@ -99,6 +123,55 @@ struct BestMetric {
   template <class F>
   void visit_options(F&& f) const {
     f("stopping", "BestMetric");
+    f("patience", static_cast<double>(patience));
+  }
+};
+
+/// Stops when neither has the validation loss fallen nor the metric risen (or stayed equal) for `patience` epochs;
+/// keeps the weights of the last epoch at which both did.
+///
+/// Cost     O(epochs so far)
+/// Source   the published code of GAT; as published
+struct BestBoth {
+  static constexpr bool kKeepsBest = true;
+  static constexpr bool kNeedsValidation = true;
+
+  std::uint64_t patience = 100;
+
+  Verdict judge(const StoppingView& view) const noexcept {
+    const detail::EitherProgress progress = detail::either_progress(view);
+    return {progress.both, progress.since >= patience};
+  }
+  template <class F>
+  void visit_options(F&& f) const {
+    f("stopping", "BestBoth");
+    f("patience", static_cast<double>(patience));
+  }
+};
+
+/// Keeps the weights with the highest validation metric and, among equals, the lowest loss; stops when neither has
+/// improved (or stayed equal) for `patience` epochs.
+///
+/// Cost     O(epochs so far)
+/// Source   the published code of APPNP
+struct BestRanked {
+  static constexpr bool kKeepsBest = true;
+  static constexpr bool kNeedsValidation = true;
+
+  std::uint64_t patience = 100;
+
+  Verdict judge(const StoppingView& view) const noexcept {
+    const Score& now = view.last().evaluation.val;
+    bool better = view.best == kNoBest;
+    if (!better) {
+      const Score& best = view.history[view.best].evaluation.val;
+      better = now.metric > best.metric || (now.metric == best.metric && now.loss < best.loss);
+    }
+    return {better, detail::either_progress(view).since >= patience};
+  }
+  template <class F>
+  void visit_options(F&& f) const {
+    f("stopping", "BestRanked");
     f("patience", static_cast<double>(patience));
   }
 };

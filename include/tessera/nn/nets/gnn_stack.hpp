@@ -9,22 +9,17 @@
 
 #include "tessera/core/error.hpp"
 #include "tessera/nn/concepts.hpp"
-#include "tessera/nn/layers/batch_norm.hpp"
-#include "tessera/nn/layers/layer_norm.hpp"
 #include "tessera/nn/layers/linear.hpp"
 #include "tessera/nn/layers/stack_defaults.hpp"
-#include "tessera/nn/ops/add.hpp"
+#include "tessera/nn/nets/conv_trunk.hpp"
 #include "tessera/nn/ops/dropout.hpp"
-#include "tessera/nn/ops/finish.hpp"
 
 namespace tessera {
 
 /// L layers of one kind: x -> [dropout] -> (conv -> [norm] -> ReLU -> dropout [+ x]) x (L - 1) -> conv.
 ///
-/// `Conv` says what a layer is (layers/) and what its networks do by habit (`kDefaults`). A convolution that
-/// drops its own input (Cluster-GCN's) gets one mask per layer and no other dropout; one whose options have an
-/// `entry_dropout` (attention) gets a mask for its entries besides. `Conv::layer_options(options, l, layers)`, where
-/// there is one, makes the options of layer l.
+/// `Conv` says what a layer is (layers/) and what its networks do by habit (`kDefaults`); `ConvTrunk` has what it may
+/// ask for.
 ///
 /// With `linear_ends` a Linear map leads to the hidden width before the first convolution and another one from it
 /// after the last, which is then a hidden layer like the others.
@@ -55,26 +50,14 @@ class GnnStack {
     typename Conv::Options conv = {};
   };
 
-  explicit GnnStack(const Options& options) : options_(options) {
-    check(options);
-    const std::string group = Conv::kGroup;
-    for (std::size_t l = 0; l < options.layers; ++l) {
-      convs_.emplace_back(block_, group + "." + std::to_string(l), width(l), width(l + 1), conv_options(l));
-    }
-    for (std::size_t l = 0; l < options.layers && hidden_layer(l); ++l) {
-      const std::string name = "norms." + std::to_string(l);
-      if (options.batch_norm) {
-        batch_norms_.emplace_back(block_, name, width(l + 1));
-      } else if (options.layer_norm) {
-        norms_.emplace_back(block_, name, width(l + 1), options.layer_norm_eps);
-      }
-    }
+  explicit GnnStack(const Options& options)
+      : options_(checked(options)), trunk_(block_, widths(options), trunk_options(options)) {
     if (options.linear_ends) {
       ends_.emplace_back(block_, "embed", options.in, options.hidden);
       ends_.emplace_back(block_, "head", options.hidden, options.out);
     }
     if (options.decay_first_layer_only) {
-      const std::string first = group + ".0.";
+      const std::string first = std::string(Conv::kGroup) + ".0.";
       for (std::size_t p = 0; p < block_.parameters().size(); ++p) {
         const ParameterInfo& info = block_.parameters()[p];
         const bool decays = info.name.starts_with(first) && info.name.ends_with("weight");
@@ -87,9 +70,7 @@ class GnnStack {
   /// Draws the initial weights of this seed; gradients become zero.
   void reset_parameters(std::uint64_t seed) {
     const RngKey key = make_key(seed, 0, Purpose::init);
-    for (const Conv& conv : convs_) conv.reset_parameters(block_, key);
-    for (const LayerNorm<Scalar>& norm : norms_) norm.reset_parameters(block_);
-    for (const BatchNorm<Scalar>& norm : batch_norms_) norm.reset_parameters(block_);
+    trunk_.reset_parameters(block_, key);
     for (const LinearLayer<Scalar>& end : ends_) end.reset_parameters(block_, key);
     block_.zero_grads();
   }
@@ -124,39 +105,25 @@ class GnnStack {
       throw IndexError(message("GnnStack::layer: l is ", l, ", want less than ", options_.layers));
     }
     const bool embeds = l == 0 && options_.linear_ends;
-    const std::size_t columns = embeds ? options_.in : width(l);
+    const std::size_t columns = embeds ? options_.in : trunk_.width(l);
     if (ctx.value(x).cols() != columns || ctx.value(x).rows() != a.num_src()) {
       throw ShapeError(message("GnnStack::layer: x is [", ctx.value(x).rows(), ", ", ctx.value(x).cols(),
                                "], layer ", l, " wants [", a.num_src(), ", ", columns, "]"));
     }
     Var input = x;
     if (l == 0 && options_.input_dropout && !kDefaults.drops_own_input) {
-      input = dropout(ctx, x, mask_of(pass, 0));
+      input = dropout(ctx, x, trunk_.mask(pass, 0));
     }
     if (embeds) input = replaced(ctx, x, input, ends_[0].transform(ctx, block_, input));
     // Without ends the residual of the first layer adds what came in, not what dropout left of it.
     const Var start = embeds ? input : x;
-    Var h = hidden_layer(l) ? hidden(ctx, l, a, input, pass)
-                            : convolve(ctx, l, a, input, Finish{.activation = Activation::none}, pass);
-    const bool adds = options_.residual && hidden_layer(l) && width(l) == width(l + 1);
-    if (adds) h = replaced(ctx, x, h, add(ctx, h, head_rows(ctx, start, a.num_dst())));
+    const Var h = trunk_.layer(ctx, block_, l, a, input, start, pass);
     if (input != x) ctx.forget(input);
     if (l + 1 < options_.layers || !options_.linear_ends) return h;
     return replaced(ctx, x, h, ends_[1].transform(ctx, block_, h));
   }
 
  private:
-  /// Layers that are followed by a norm, an activation and dropout.
-  bool hidden_layer(std::size_t l) const noexcept { return l + 1 < options_.layers || options_.linear_ends; }
-
-  typename Conv::Options conv_options(std::size_t l) const {
-    if constexpr (requires { Conv::layer_options(options_.conv, l, options_.layers); }) {
-      return Conv::layer_options(options_.conv, l, options_.layers);
-    } else {
-      return options_.conv;
-    }
-  }
-
   /// `now`, and `before` forgotten unless it is the caller's x.
   template <class Ctx>
   static Var replaced(Ctx& ctx, Var x, Var before, Var now) {
@@ -164,47 +131,27 @@ class GnnStack {
     return now;
   }
 
-  template <class Ctx>
-  Var convolve(Ctx& ctx, std::size_t l, const Adjacency& a, Var x, const Finish& finish,
-               const Pass& pass) const {
-    if constexpr (kDefaults.drops_own_input) {
-      const bool drops = l > 0 || options_.input_dropout;
-      return convs_[l](ctx, block_, a, x, finish, drops ? mask_of(pass, l) : DropoutMask{});
-    } else if constexpr (requires { options_.conv.entry_dropout; }) {
-      // Calls 0 to L belong to the rows.
-      DropoutMask mask = mask_of(pass, options_.layers + 1 + l);
-      mask.probability = pass.training ? options_.conv.entry_dropout : 0.0f;
-      return convs_[l](ctx, block_, a, x, finish, mask);
-    } else {
-      return convs_[l](ctx, block_, a, x, finish);
+  static std::vector<std::size_t> widths(const Options& o) {
+    std::vector<std::size_t> out(o.layers + 1, o.hidden);
+    if (!o.linear_ends) {
+      out.front() = o.in;
+      out.back() = o.out;
     }
+    return out;
   }
 
-  /// Convolution, norm, activation and dropout. The norm sits between the convolution and the activation, so with one
-  /// the convolution finishes nothing.
-  template <class Ctx>
-  Var hidden(Ctx& ctx, std::size_t l, const Adjacency& a, Var x, const Pass& pass) const {
-    Finish finish{.activation = kDefaults.activation};
-    if constexpr (!kDefaults.drops_own_input) finish.dropout = mask_of(pass, l + 1);
-    if (norms_.empty() && batch_norms_.empty()) return convolve(ctx, l, a, x, finish, pass);
-    const Var z = convolve(ctx, l, a, x, Finish{}, pass);
-    const Var y = options_.batch_norm ? batch_norms_[l](ctx, block_, z, pass) : norms_[l](ctx, block_, z);
-    ctx.forget(z);
-    return finish_in_place(ctx, y, finish);
+  static typename ConvTrunk<Conv>::Options trunk_options(const Options& o) {
+    return {.dropout = o.dropout,
+            .input_dropout = o.input_dropout,
+            .layer_norm = o.layer_norm,
+            .batch_norm = o.batch_norm,
+            .residual = o.residual,
+            .finish_last = o.linear_ends,
+            .layer_norm_eps = o.layer_norm_eps,
+            .conv = o.conv};
   }
 
-  DropoutMask mask_of(const Pass& pass, std::size_t call) const noexcept {
-    if (!pass.training) return {};
-    return {options_.dropout, pass.dropout_key, static_cast<std::uint32_t>(call)};
-  }
-
-  std::size_t width(std::size_t level) const noexcept {
-    if (options_.linear_ends) return options_.hidden;
-    if (level == 0) return options_.in;
-    return level == options_.layers ? options_.out : options_.hidden;
-  }
-
-  static void check(const Options& options) {
+  static const Options& checked(const Options& options) {
     const auto positive = [](std::string_view name, std::size_t value) {
       if (value == 0) throw ConfigError(message("GnnStack: ", name, " is 0, want at least 1"));
     };
@@ -216,13 +163,12 @@ class GnnStack {
     if (!(options.layer_norm_eps >= 0)) {
       throw ConfigError(message("GnnStack: layer_norm_eps is ", options.layer_norm_eps, ", want at least 0"));
     }
+    return options;
   }
 
   Options options_;
   ParameterBlock<Scalar> block_;
-  std::vector<Conv> convs_;
-  std::vector<LayerNorm<Scalar>> norms_;
-  std::vector<BatchNorm<Scalar>> batch_norms_;
+  ConvTrunk<Conv> trunk_;
   std::vector<LinearLayer<Scalar>> ends_;
 };
 
