@@ -10,8 +10,10 @@
 #include "tessera/core/array.hpp"
 #include "tessera/core/csr_view.hpp"
 #include "tessera/core/ids.hpp"
+#include "tessera/core/isa.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/graph/detail/row_ranges.hpp"
+#include "tessera/sampling/detail/mark_row.hpp"
 #include "tessera/sampling/node_set.hpp"
 
 namespace tessera {
@@ -25,32 +27,33 @@ inline constexpr std::size_t mark_words(std::size_t entries) noexcept { return (
 /// their number.
 ///
 /// Cost     O(deg); O(n log deg) where a hub's row is far longer than the list
-inline NodeId mark_listed(const NodeSet& set, std::span<const NodeId> nodes, std::span<const NodeId> row,
-                          std::uint64_t* marks) noexcept {
-  const std::size_t words = mark_words(row.size());
+inline NodeId mark_listed(Isa isa, const NodeSet& set, std::span<const NodeId> nodes,
+                          std::span<const NodeId> row, std::uint64_t* marks) noexcept {
+  if (row.size() / 32 <= nodes.size()) return mark_row(isa, set.bits(), row, marks);
+  std::fill_n(marks, mark_words(row.size()), std::uint64_t{0});
   NodeId kept = 0;
-  if (row.size() / 32 > nodes.size()) {
-    std::fill_n(marks, words, std::uint64_t{0});
-    auto from = row.begin();
-    for (const NodeId j : nodes) {
-      from = std::lower_bound(from, row.end(), j);
-      if (from == row.end()) break;
-      const auto k = static_cast<std::size_t>(from - row.begin());
-      if (*from == j) marks[k / 64] |= std::uint64_t{1} << (k % 64);
-      kept += *from == j ? 1u : 0u;
-    }
-    return kept;
-  }
-  const std::uint64_t* const bits = set.bits().data();
-  for (std::size_t w = 0; w < words; ++w) {
-    const NodeId* const at = row.data() + 64 * w;
-    const std::size_t count = std::min<std::size_t>(64, row.size() - 64 * w);
-    std::uint64_t mark = 0;  // without a branch to guess wrong
-    for (std::size_t k = 0; k < count; ++k) mark |= (bits[at[k] >> 6] >> (at[k] & 63) & 1) << k;
-    marks[w] = mark;
-    kept += static_cast<NodeId>(std::popcount(mark));
+  auto from = row.begin();
+  for (const NodeId j : nodes) {
+    from = std::lower_bound(from, row.end(), j);
+    if (from == row.end()) break;
+    const auto k = static_cast<std::size_t>(from - row.begin());
+    if (*from == j) marks[k / 64] |= std::uint64_t{1} << (k % 64);
+    kept += *from == j ? 1u : 0u;
   }
   return kept;
+}
+
+/// Asks for the row that comes some rows later: rows of a subgraph lie anywhere in memory, and a short one is
+/// over before the processor sees a pattern.
+inline void prefetch_row(CsrView<> graph, std::span<const NodeId> nodes, std::size_t i) noexcept {
+  constexpr std::size_t kPointers = 16;
+  constexpr std::size_t kRows = 4;
+  constexpr std::size_t kLine = 64 / sizeof(NodeId);
+  if (i + kPointers < nodes.size()) __builtin_prefetch(&graph.row_ptr[nodes[i + kPointers]]);
+  if (i + kRows >= nodes.size()) return;
+  const std::span<const NodeId> row = graph.neighbors(nodes[i + kRows]);
+  const std::size_t most = std::min<std::size_t>(row.size(), 16 * kLine);
+  for (std::size_t k = 0; k < most; k += kLine) __builtin_prefetch(row.data() + k);
 }
 
 /// Calls body(k) for every marked entry k, ascending.
@@ -93,12 +96,14 @@ class ListedEntries {
     marks_.resize(words);
     // A range holds about 2^14 words or rows at most; entries are 64 times as many, so cut finer.
     const std::size_t ranges = std::clamp<std::size_t>((n + 16 * words) / detail::kRangeWork, 1, 4096);
+    const Isa isa = tessera::active_isa();
     parallel_blocks(ranges, [&](std::size_t k) {
       const std::size_t begin = detail::range_row(first_word_, k, ranges);
       const std::size_t end = detail::range_row(first_word_, k + 1, ranges);
       for (std::size_t i = begin; i < end; ++i) {
+        detail::prefetch_row(graph, nodes, i);
         count_[i] =
-            detail::mark_listed(set_, nodes, graph.neighbors(nodes[i]), marks_.data() + first_word_[i]);
+            detail::mark_listed(isa, set_, nodes, graph.neighbors(nodes[i]), marks_.data() + first_word_[i]);
       }
     });
   }

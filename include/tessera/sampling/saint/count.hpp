@@ -31,13 +31,13 @@ class InclusionCounts {
 
   /// One subgraph: its nodes, ascending and in `set`, and the entries among them.
   void add(std::span<const NodeId> nodes, const NodeSet& set, Array<std::uint64_t>& marks) {
-    constexpr std::size_t kAhead = 4;
+    const Isa isa = tessera::active_isa();
     for (std::size_t i = 0; i < nodes.size(); ++i) {
-      if (i + kAhead < nodes.size()) __builtin_prefetch(&graph_.col[graph_.begin(nodes[i + kAhead])]);
+      prefetch_row(graph_, nodes, i);
       bump(node_[nodes[i]]);
       const std::span<const NodeId> row = graph_.neighbors(nodes[i]);
       marks.resize(mark_words(row.size()));
-      if (mark_listed(set, nodes, row, marks.data()) == 0) continue;
+      if (mark_listed(isa, set, nodes, row, marks.data()) == 0) continue;
       const EdgeId first = graph_.begin(nodes[i]);
       for_marks(marks, [&](std::size_t k) { bump(edge_[first + k]); });
     }
