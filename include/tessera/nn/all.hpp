@@ -29,6 +29,7 @@
 #include "tessera/nn/nets/appnp_net.hpp"
 #include "tessera/nn/nets/carrying_stack.hpp"
 #include "tessera/nn/nets/cluster_gcn_net.hpp"
+#include "tessera/nn/nets/conv_trunk.hpp"
 #include "tessera/nn/nets/egc_net.hpp"
 #include "tessera/nn/nets/gat_net.hpp"
 #include "tessera/nn/nets/gcn_net.hpp"
