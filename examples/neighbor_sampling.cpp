@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+//
+// Mini-batches of a few neighbours per node and layer: GraphSAGE's, LABOR's, LADIES' or FastGCN's.
+// Hamilton, Ying & Leskovec, Inductive representation learning on large graphs, 2017; docs/samplers.md names
+// the papers of the others.
+//
+//     neighbor_sampling                                                          trains on a generated graph
+//     neighbor_sampling --sampler ladies --model gcn --layer-sizes 512 512 --data amazon-computers/npz
+//     --batch-size 512
+
+#include <string>
+#include <vector>
+
+#include "support/program.hpp"
+#include "tessera/graph/normalization.hpp"
+#include "tessera/sampling/any_sampler.hpp"
+#include "tessera/sampling/fastgcn_sampler.hpp"
+#include "tessera/sampling/labor_sampler.hpp"
+#include "tessera/sampling/ladies_sampler.hpp"
+#include "tessera/sampling/neighbor_sampler.hpp"
+
+namespace {
+
+struct SamplerOptions {
+  std::string sampler = "neighbor";
+  std::vector<int> fanouts;
+  std::vector<std::size_t> layer_sizes;
+  std::size_t batch_size = 512;
+  std::size_t labor_iterations = 0;
+  bool replace = false;
+};
+
+void add_options(CLI::App& app, SamplerOptions& s) {
+  app.add_option("--sampler", s.sampler, "Which neighbours a layer sees")
+      ->check(CLI::IsMember({"neighbor", "labor", "ladies", "fastgcn"}))
+      ->capture_default_str();
+  app.add_option("--fanouts", s.fanouts,
+                 "Neighbours per node, next to the targets first; -1 = all (default 10 each)");
+  app.add_option("--layer-sizes", s.layer_sizes,
+                 "Nodes drawn per layer by ladies and fastgcn (default 512 each)");
+  app.add_option("--batch-size", s.batch_size, "Targets per batch")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--labor-iterations", s.labor_iterations, "i of LABOR-i")->capture_default_str();
+  app.add_flag("--replace", s.replace, "Draw neighbours with replacement");
+}
+
+tessera::AnySampler make_sampler(const SamplerOptions& s, const tessera::CsrGraph& graph) {
+  const tessera::TargetBatches batches{.batch_size = s.batch_size};
+  if (s.sampler == "neighbor")
+    return tessera::NeighborSampler({.fanouts = s.fanouts, .batches = batches, .replace = s.replace});
+  if (s.sampler == "labor") {
+    return tessera::LaborSampler(
+        {.fanouts = s.fanouts, .batches = batches, .iterations = s.labor_iterations});
+  }
+  if (s.sampler == "ladies")
+    return tessera::LadiesSampler({.layer_sizes = s.layer_sizes, .batches = batches});
+  const tessera::PreparedAdjacency prepared = prepare_adjacency(graph, tessera::AggregationSpec{});
+  return tessera::FastGcnSampler({.layer_sizes = s.layer_sizes, .batches = batches},
+                                 tessera::fastgcn_distribution(prepared.adjacency()));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Trains a graph neural network on sampled neighbours"};
+  examples::Options options;
+  options.model = "sage";
+  SamplerOptions sampler;
+  add_options(app, sampler);
+  return examples::run_program(
+      app, argc, argv, "neighbor_sampling", options,
+      [&](const tessera::Dataset& data, tessera::Report& report) {
+        if (sampler.fanouts.empty()) sampler.fanouts.assign(options.layers, 10);
+        if (sampler.layer_sizes.empty()) sampler.layer_sizes.assign(options.layers, 512);
+        report.additions = {{"sampler", sampler.sampler},
+                            {"batch_size", static_cast<std::int64_t>(sampler.batch_size)}};
+        const tessera::CsrGraph& graph = options.inductive ? data.train_graph : data.graph;
+        examples::train_runs(
+            options, data, [&] { return make_sampler(sampler, graph); }, report);
+      });
+}
