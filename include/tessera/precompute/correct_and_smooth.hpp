@@ -109,7 +109,8 @@ Tensor<T> correct(const PropagationOperator& op, std::type_identity_t<MatrixView
     if (fixed) held[row] = 1;
   }
   const T mean_size = static_cast<T>(size / static_cast<double>(labelled.size()));
-  const detail::Smoothing<T> how{fixed ? 1.0 : options.alpha, options.iterations, !fixed, T{-1}, T{1}, held};
+  const detail::SmoothingRule<T> how{
+      fixed ? 1.0 : options.alpha, options.iterations, !fixed, T{-1}, T{1}, held};
   Tensor<T> spread = detail::smooth_labels<T>(op, std::as_const(residual).view(), how);
   parallel_for(n, 1024, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {

@@ -21,7 +21,7 @@ namespace tessera::detail {
 
 /// What happens to a row after e <- alpha M e + (1 - alpha) e0.
 template <Real T>
-struct Smoothing {
+struct SmoothingRule {
   double alpha = 0.9;
   std::size_t iterations = 50;
   bool clip = true;
@@ -34,7 +34,7 @@ struct Smoothing {
 ///
 /// Shapes   e0 [N, C] -> [N, C]
 template <Real T>
-Tensor<T> smooth_labels(const PropagationOperator& op, MatrixView<const T> e0, const Smoothing<T>& how) {
+Tensor<T> smooth_labels(const PropagationOperator& op, MatrixView<const T> e0, const SmoothingRule<T>& how) {
   if (how.iterations == 0) return Tensor<T>::copy_of(e0);
   // Two panels, both factorised (divided by D^r) until the last step: rows without edges then hold zeros, which
   // nobody reads.
