@@ -14,6 +14,7 @@ using namespace tessera::testing;
 
 static_assert(Model<AnyModel<float>> && Model<AnyModel<double>>);
 static_assert(!std::copy_constructible<AnyModel<float>>);
+static_assert(TrainableModel<AnyTrainableModel<float>> && !Model<AnyTrainableModel<float>>);
 
 namespace {
 
@@ -53,6 +54,9 @@ TEST_CASE("AnyModel has the values, gradients and parameters of the model inside
   CHECK(same_values());
   CHECK(pass_of(any, a, x.view(), classes) == pass_of(inside, a, x.view(), classes));
   CHECK(std::ranges::equal(any.parameters().grads(), inside.parameters().grads()));
+
+  AnyTrainableModel<> trainable = GcnNet<>(options);
+  CHECK(pass_of(trainable, a, x.view(), classes) == pass_of(inside, a, x.view(), classes));
 
   any.reset_parameters(9);
   CHECK_FALSE(same_values());
