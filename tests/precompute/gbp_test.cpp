@@ -55,7 +55,7 @@ TEST_CASE("gbp: pushing stays within its bound and gets closer as the threshold 
           }
         }
         CHECK(worst <= before);
-        CHECK(counts.pushes > 0);
+        if (threshold < 1e-2) CHECK(counts.pushes > 0);
         before = worst;
       }
     }

@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "tessera/core/csr_view.hpp"
@@ -51,6 +52,15 @@ MatrixView<const float> training_features(const D& data) noexcept {
   }
   return data.features;
 }
+
+/// Data whose features are no matrix of floats in memory but are read row by row: `features` has extents and no
+/// elements, gather_features(rows, out) fills out_i with row rows[i]. Its graph has no entries.
+template <class D>
+concept GatheredFeatures = NodeData<D> &&
+    requires(const D& data, std::span<const NodeId> rows, MatrixView<float> out) {
+  data.gather_features(rows, out);
+  { data.features_key() } -> std::convertible_to<std::uint64_t>;
+};
 
 /// Data whose targets are whole graphs: roles and labels count graphs, graph g owns the nodes
 /// [node_ptr[g], node_ptr[g + 1]).

@@ -4,6 +4,7 @@
 // Everything of the precompute layer; written by scripts/make_umbrellas.sh.
 #include "tessera/precompute/correct_and_smooth.hpp"
 #include "tessera/precompute/gbp.hpp"
+#include "tessera/precompute/hop_data.hpp"
 #include "tessera/precompute/hop_features.hpp"
 #include "tessera/precompute/label_propagation.hpp"
 #include "tessera/precompute/operator.hpp"

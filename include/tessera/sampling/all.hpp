@@ -31,6 +31,7 @@
 #include "tessera/sampling/pprgo_sampler.hpp"
 #include "tessera/sampling/prefetch_loader.hpp"
 #include "tessera/sampling/random_node_sampler.hpp"
+#include "tessera/sampling/row_sampler.hpp"
 #include "tessera/sampling/saint/closed_form.hpp"
 #include "tessera/sampling/saint/concepts.hpp"
 #include "tessera/sampling/saint/correction.hpp"

@@ -10,6 +10,7 @@
 #include "tessera/train/fit_run.hpp"
 #include "tessera/train/infer.hpp"
 #include "tessera/train/infer_graphs.hpp"
+#include "tessera/train/infer_rows.hpp"
 #include "tessera/train/infer_targets.hpp"
 #include "tessera/train/inline_loader.hpp"
 #include "tessera/train/json_writer.hpp"

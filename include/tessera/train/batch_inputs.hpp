@@ -55,7 +55,12 @@ class BatchInputs {
     if (has_readout_) readout_ = batch.readout.adjacency();
 
     const bool whole = is_whole_graph(batch, features.rows());
-    if (whole && std::is_same_v<T, float>) {
+    if constexpr (GatheredFeatures<D>) {
+      static_assert(std::is_same_v<T, float>, "gathered features are float");
+      gathered_.resize(ids.size(), features.cols());
+      data.gather_features(ids, gathered_.view());
+      x_ = gathered_.view();
+    } else if (whole && std::is_same_v<T, float>) {
       if constexpr (std::is_same_v<T, float>) x_ = features;
     } else {
       gathered_.resize(ids.size(), features.cols());

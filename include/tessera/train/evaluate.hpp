@@ -11,6 +11,7 @@
 #include "tessera/train/concepts.hpp"
 #include "tessera/train/infer.hpp"
 #include "tessera/train/infer_graphs.hpp"
+#include "tessera/train/infer_rows.hpp"
 #include "tessera/train/metrics.hpp"
 #include "tessera/train/records.hpp"
 #include "tessera/train/roc_auc.hpp"
@@ -56,7 +57,9 @@ Evaluation evaluate(const M& model, const Adjacency& whole, const D& data, const
   const auto start = std::chrono::steady_clock::now();
   const auto logits = [&] {
     const MatrixView<const float> features = data.features;
-    if constexpr (WholeGraphData<D>) {
+    if constexpr (GatheredFeatures<D>) {
+      return infer_rows(model, whole.forward, data);
+    } else if constexpr (WholeGraphData<D>) {
       return infer_graphs(model, whole.forward, data.node_ptr, features);
     } else {
       return infer(model, whole, features, options);

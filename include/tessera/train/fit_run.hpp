@@ -257,9 +257,14 @@ class FitRun {
     detail::Fingerprint print;
     print.add(graph.row_ptr).add(graph.col).add(graph.weight);
     print.add(source_.graph.row_ptr).add(source_.graph.col).add(source_.graph.weight);
-    print.add(MatrixView<const float>(data_.features)).add(std::span<const Role>(data_.roles));
-    const MatrixView<const float> seen = training_features(data_);
-    if (seen.data() != MatrixView<const float>(data_.features).data()) print.add(seen);
+    print.add(std::span<const Role>(data_.roles));
+    if constexpr (GatheredFeatures<D>) {
+      print.add(std::uint64_t{data_.features_key()});
+    } else {
+      print.add(MatrixView<const float>(data_.features));
+      const MatrixView<const float> seen = training_features(data_);
+      if (seen.data() != MatrixView<const float>(data_.features).data()) print.add(seen);
+    }
     print.add(std::span<const std::int32_t>(data_.labels.classes));
     print.add(MatrixView<const float>(data_.labels.indicators));
     return data_text_ = print.text();
