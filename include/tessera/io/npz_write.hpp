@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -57,6 +58,13 @@ class NpzWriter {
     add(key, MatrixView<const T>(values.data(), 1, values.size()), shape);
   }
 
+  /// A single text as numpy holds it, an array of no dimensions of type S<n>.
+  void add_text(std::string_view key, std::string_view text) {
+    const std::string bytes = npy_preamble(message("|S", std::max<std::size_t>(text.size(), 1)), {}) +
+                              (text.empty() ? std::string(1, '\0') : std::string(text));
+    add_bytes(key, [&](auto&& sink) { sink(std::as_bytes(std::span(bytes))); });
+  }
+
   /// Writes the directory and gives the file its name.
   void commit() {
     const std::uint64_t offset = file_.size();
@@ -97,6 +105,12 @@ class NpzWriter {
 
   template <NpyElement T>
   void add(std::string_view key, MatrixView<const T> values, std::span<const std::uint64_t> shape) {
+    add_bytes(key, [&](auto&& sink) { detail::emit_npy(values, shape, sink); });
+  }
+
+  /// One member; `emit` hands its bytes to a sink, the same ones each time.
+  template <class Emit>
+  void add_bytes(std::string_view key, Emit&& emit) {
     Member member{.name = std::string(key) + ".npy", .crc = 0, .size = 0, .offset = file_.size()};
     if (key == "file")
       throw ConfigError("NpzWriter::add: key is 'file', which numpy cannot load; use another");
@@ -104,7 +118,7 @@ class NpzWriter {
       if (other.name == member.name)
         throw ConfigError(message("NpzWriter::add: key '", key, "' is used twice"));
     }
-    detail::emit_npy(values, shape, [&](std::span<const std::byte> bytes) {
+    emit([&](std::span<const std::byte> bytes) {
       member.crc = crc32(bytes, member.crc);
       member.size += bytes.size();
     });
@@ -115,7 +129,7 @@ class NpzWriter {
     local.u16(member.name.size()).u16(wide ? 20 : 0).text(member.name);
     if (wide) local.u16(1).u16(16).u64(member.size).u64(member.size);
     file_.write(local.bytes());
-    detail::emit_npy(values, shape, [&](std::span<const std::byte> bytes) { file_.write(bytes); });
+    emit([&](std::span<const std::byte> bytes) { file_.write(bytes); });
     members_.push_back(std::move(member));
   }
 

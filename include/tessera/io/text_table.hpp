@@ -102,6 +102,13 @@ inline std::size_t count_columns(const char* line, char separator) noexcept {
   return columns;
 }
 
+/// count_columns for the first line of a table, which must not be blank.
+inline std::size_t require_columns(const TextBlocks& text, const char* line, char separator) {
+  const std::size_t columns = count_columns(line, separator);
+  if (columns == 0) text.place().fail("CSV-01", "the first line is blank, want numbers");
+  return columns;
+}
+
 }  // namespace detail
 
 /// How a table of numbers is written.
@@ -226,7 +233,7 @@ inline Tensor<float> read_number_table(TextBlocks& text, const WantRows& want = 
   };
   const std::uint64_t rows = detail::read_rows(
       text, want, format.skip_lines,
-      [&](const char* line) { out.set_columns(detail::count_columns(line, separator)); },
+      [&](const char* line) { out.set_columns(detail::require_columns(text, line, separator)); },
       [&](std::uint64_t total) { out.grow(total); }, parse,
       [&](std::string_view line, std::uint64_t, std::uint64_t number) {
         text.at_line(number).fail("CSV-01", detail::describe_line(line, separator, out.columns()));
@@ -245,7 +252,7 @@ void for_each_number_block(TextBlocks& text, const WantRows& want, const TableFo
   std::uint64_t rows = 0;
   Tensor<float> values;
   for_each_block(text, [&](const TextBlock& block) {
-    if (columns == 0) columns = detail::count_columns(block.text.data(), separator);
+    if (rows == 0) columns = detail::require_columns(text, block.text.data(), separator);
     const std::uint64_t first = rows;
     detail::read_rows_of(
         block, rows,

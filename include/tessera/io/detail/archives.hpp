@@ -380,12 +380,15 @@ inline CsrGraph read_saint_raw_graph(const std::filesystem::path& folder, std::s
     place.fail("SPM-02", "does not run from 0 to ", grouped(entries));
   }
   const std::size_t nodes = rows - 1;
+  for (std::size_t i = 0; i < nodes; ++i) {
+    if (indptr[i + 1] < indptr[i]) {
+      place.fail("SPM-02", "indptr[", i + 1, "] = ", indptr[i + 1], " is less than indptr[", i,
+                 "] = ", indptr[i]);
+    }
+  }
   Array<NodeId> row(indices.size());
   Array<NodeId> col(indices.size());
   for (std::size_t i = 0; i < nodes; ++i) {
-    if (indptr[i + 1] < indptr[i])
-      place.fail("SPM-02", "indptr[", i + 1, "] = ", indptr[i + 1], " is less than indptr[", i,
-                 "] = ", indptr[i]);
     for (auto e = static_cast<std::size_t>(indptr[i]); e < static_cast<std::size_t>(indptr[i + 1]); ++e) {
       if (indices[e] < 0 || static_cast<std::size_t>(indices[e]) >= nodes) {
         index_place.fail("EDG-01", "edge ", grouped(e), " (row ", i, "): neighbour ", indices[e],

@@ -82,8 +82,8 @@ class DimacsReader {
     if (p == nullptr || end_line(p) == nullptr)
       place.fail("DIM-01", quoted_line(line), ", want \"p edge N M\" or \"p sp N M\"");
     if (nodes_ >= kNoNode) place.fail("EDG-03", grouped(nodes_), " nodes do not fit 32-bit node numbers");
-    require_within(place, saturating_product(nodes_, sizeof(EdgeId)), byte_limit(options_));
     require_plausible_nodes(place, nodes_, text_.most_bytes());
+    require_within(place, saturating_product(nodes_, sizeof(EdgeId)), byte_limit(options_));
     seen_ = true;
   }
 

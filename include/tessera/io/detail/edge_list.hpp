@@ -64,9 +64,8 @@ class EdgeListReader {
       const char* const start = skip_blanks(p);
       if (*start == '#' || *start == '%' || (*start == '/' && start[1] == '/') || *start == '\n') {
         p = read_comment(start);
-      } else if (const char* next = separator_ != '\0' && options_.edge_list_ids != EdgeListIds::text
-                                        ? read_numbers(start)
-                                        : nullptr) {
+      } else if (const char* next =
+                     !first_ && options_.edge_list_ids != EdgeListIds::text ? read_numbers(start) : nullptr) {
         p = next;
       } else {
         p = read_slowly(start);
@@ -128,9 +127,10 @@ class EdgeListReader {
         warnings_.push_back(text_.at_line(line_).warning("CSV-01", "columns after the third are ignored"));
     }
     first_ = false;
-    if (cells.size() < 2) {
+    if (cells.size() < 2 || (columns_ <= 3 && cells.size() != columns_)) {
       text_.at_line(line_).fail("CSV-01", quoted_line(line), " has ", cells.size(),
-                                " column, want two node ids");
+                                cells.size() == 1 ? " column" : " columns", ", want ",
+                                columns_ < 2 ? "two node ids" : message(columns_));
     }
     float weight = 1;
     if (columns_ > 2) {
@@ -233,8 +233,8 @@ class EdgeListReader {
         text_.place().fail("EDG-03", "id ", grouped(highest),
                            " does not fit 32-bit node numbers; read with --ids=compact");
       }
-      require_within(text_.place(), saturating_product(nodes, sizeof(EdgeId)), byte_limit(options_));
       require_plausible_nodes(text_.place(), nodes, text_.most_bytes());
+      require_within(text_.place(), saturating_product(nodes, sizeof(EdgeId)), byte_limit(options_));
     } else if (options_.edge_list_ids == EdgeListIds::text) {
       nodes = names_.size();
     } else {

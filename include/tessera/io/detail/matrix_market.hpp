@@ -132,8 +132,8 @@ class MatrixMarketReader {
                          " entries, which the file cannot hold: truncated");
     }
     const Place& place = text_.place();
-    require_within(place, saturating_product(rows, sizeof(EdgeId)), byte_limit(options_));
     require_plausible_nodes(place, rows, text_.most_bytes());
+    require_within(place, saturating_product(rows, sizeof(EdgeId)), byte_limit(options_));
     nodes_ = rows;
     if (text_.compressed()) {  // the bound is loose: grow as entries come
       state_ = State::entries;

@@ -225,15 +225,16 @@ class OgbReader {
     }
     const auto count = static_cast<std::size_t>(stream.header().shape[1]);
     IdPairs out{Array<NodeId>(count), Array<NodeId>(count)};
-    const auto on_bad = [&](std::size_t k, const std::string& value) {
-      const std::string_view which = k < count ? "source " : "target ";
-      const std::size_t edge = k < count ? k : k - count;
-      if (value.starts_with('-')) place.fail("EDG-02", "edge ", grouped(edge), ": ", which, value);
-      place.fail("EDG-01", "edge ", grouped(edge), ": ", which, value, " but N = ", grouped(num_nodes));
-    };
     const auto highest = static_cast<NodeId>(num_nodes - 1);
-    stream.integers<NodeId>(out.source.span(), 0, highest, on_bad);
-    stream.integers<NodeId>(out.target.span(), 0, highest, on_bad);
+    const auto read_ends = [&](Array<NodeId>& ends, std::string_view which) {
+      stream.integers<NodeId>(ends.span(), 0, highest, [&](std::size_t edge, const std::string& value) {
+        if (value.starts_with('-')) place.fail("EDG-02", "edge ", grouped(edge), ": ", which, " ", value);
+        place.fail("EDG-01", "edge ", grouped(edge), ": ", which, " ", value,
+                   " but N = ", grouped(num_nodes));
+      });
+    };
+    read_ends(out.source, "source");
+    read_ends(out.target, "target");
     stream.finish();
     return out;
   }

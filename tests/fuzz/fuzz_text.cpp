@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "tessera/io/text_table.hpp"
+
+// Any bytes are a table or refused. The first byte chooses what is read, the second the size of the blocks; whatever
+// the size, the result must be that of one block.
+namespace {
+
+using namespace tessera;
+
+/// What one reading gave: a sum over the values, or that it was refused (which mistake is met first depends on the
+/// blocks).
+std::string outcome(std::span<const std::byte> bytes, unsigned kind, std::size_t block) {
+  const io::Limits limits{.max_bytes = 1 << 24};
+  const io::TableFormat format{.separator = (kind & 8) != 0 ? ' ' : ',',
+                               .skip_lines = kind >> 4 & 1,
+                               .empty_is_nan = (kind & 32) != 0};
+  const io::BlankTail tail = (kind & 64) != 0 ? io::BlankTail::keep : io::BlankTail::ignore;
+  try {
+    io::TextBlocks text(bytes, "fuzz", tail, block);
+    std::uint64_t sum = 0;
+    if ((kind & 3) == 0) {
+      const io::IdPairs pairs = io::read_id_pairs(text, 1000, kind >> 2 & 1, {}, format, limits);
+      for (std::size_t e = 0; e < pairs.size(); ++e) sum = 31 * sum + 7 * pairs.source[e] + pairs.target[e];
+    } else if ((kind & 3) == 1) {
+      const Tensor<float> table = io::read_number_table(text, {}, format, limits);
+      sum = table.rows() * 1000 + table.cols();
+    } else if ((kind & 3) == 2) {
+      for (const std::int64_t v : io::read_integer_column(text, {}, limits))
+        sum = 31 * sum + static_cast<std::uint64_t>(v);
+    } else {
+      io::for_each_number_block(
+          text, {.count = 7, .says = "the target"}, format,
+          [&](std::uint64_t first, auto values) { sum += first + values.rows() * values.cols(); });
+      sum = 0;  // blocks differ with their size
+    }
+    return message("read ", sum);
+  } catch (const FormatError&) {
+    return "refused";
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size < 2) return 0;
+  const auto bytes = std::as_bytes(std::span(data + 2, size - 2));
+  const std::string small = outcome(bytes, data[0], data[1]);
+  const std::string whole = outcome(bytes, data[0], std::size_t{1} << 20);
+  if (small != whole) std::abort();
+  return 0;
+}
