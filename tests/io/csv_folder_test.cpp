@@ -53,9 +53,10 @@ TEST_CASE("Tables without headings and numbers as classes", "[io]") {
   CHECK(multi.features(2, 1) == 5.0f);
   folder.write("labels.csv", "0,1\n1,0\n2,1\n");  // the first column counts the rows
   CHECK(io::read_csv_folder(folder.path()).labels.classes[2] == 1);
-  folder.write("labels.csv", "1\n0\n\n");
+  folder.write("labels.csv", "1\n\n0\n");  // a blank line is a node without a label
   const Dataset single = io::read_csv_folder(folder.path(), {.multilabel = io::MultiLabel::off});
   CHECK(single.labels.classes[0] == 1);
+  CHECK(single.labels.classes[1] == kUnlabelled);
 }
 
 TEST_CASE("Damaged CSV folders are refused with their line", "[io]") {
