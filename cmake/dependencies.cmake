@@ -15,6 +15,22 @@ else()
   message(STATUS "tessera: zlib not used, compressed files will be refused with a message")
 endif()
 
+if(TESSERA_WITH_METIS)
+  find_path(METIS_INCLUDE_DIR metis.h)
+  find_library(METIS_LIBRARY metis)
+endif()
+if(METIS_INCLUDE_DIR AND METIS_LIBRARY)
+  # What MetisPartitioner needs; targets that use it link this. Others may define and link the same by hand.
+  add_library(tessera_metis INTERFACE)
+  target_include_directories(tessera_metis INTERFACE ${METIS_INCLUDE_DIR})
+  target_link_libraries(tessera_metis INTERFACE ${METIS_LIBRARY})
+  target_compile_definitions(tessera_metis INTERFACE TESSERA_HAS_METIS=1)
+  add_library(tessera::metis ALIAS tessera_metis)
+  message(STATUS "tessera: METIS found, target tessera::metis offers it as a partitioner")
+else()
+  message(STATUS "tessera: METIS not used")
+endif()
+
 if(TESSERA_BUILD_TESTS)
   FetchContent_Declare(Catch2
     GIT_REPOSITORY https://github.com/catchorg/Catch2.git GIT_TAG v3.4.0 GIT_SHALLOW ON

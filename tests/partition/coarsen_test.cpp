@@ -9,6 +9,7 @@
 #include "support/partition_graphs.hpp"
 #include "support/partition_level.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/partition/refine/block_state.hpp"
 
 using namespace tessera;
 using namespace tessera::test;
@@ -116,7 +117,7 @@ TEST_CASE("coarsening reaches its goal and keeps the weights in bounds") {
   const PartitionGraph source = grid_graph(150, 150);
   Hierarchy levels;
   levels.graph.push_back(level_of(source));
-  coarsen(levels, 500, 250, 64, 1);
+  coarsen(levels, {.stop_nodes = 500, .nodes_per_block = 250, .blocks = 64, .key = 1});
   CHECK(levels.graph.back().num_nodes <= 500);
   REQUIRE(levels.graph.size() == levels.coarse.size() + 1);
   for (std::size_t l = 1; l < levels.graph.size(); ++l) {
@@ -124,4 +125,30 @@ TEST_CASE("coarsening reaches its goal and keeps the weights in bounds") {
     CHECK(levels.graph[l].total_weight == 22500);
   }
   CHECK(levels.graph.back().max_node_weight <= 22500 * 3 / 100 / 2);
+}
+
+TEST_CASE("coarsening inside blocks keeps the cut") {
+  const PartitionGraph source = grid_graph(60, 50);
+  Hierarchy levels;
+  levels.graph.push_back(level_of(source));
+  const LevelGraph& graph = levels.graph[0];
+  Array<Block> block(3000);
+  for (std::size_t v = 0; v < 3000; ++v) block[v] = static_cast<Block>(v / 7 % 9);
+  const Weight cut = cut_of(graph, block);
+  coarsen(levels, {.stop_nodes = 500, .nodes_per_block = 250, .blocks = 9, .key = 1}, &block);
+  REQUIRE(levels.graph.size() > 1);
+  REQUIRE(block.size() == levels.graph.back().num_nodes);
+  CHECK(cut_of(levels.graph.back(), block) == cut);
+}
+
+TEST_CASE("edge weights beyond 32 bits survive contraction") {
+  const PartitionGraph source = grid_graph(2, 3);
+  const std::vector<std::int32_t> weight(source.col.size(), 2'000'000'000);
+  const LevelGraph graph = prepare(source, {.parts = 2, .edge_weight = weight}).graph;
+  Array<NodeId> coarse(6);
+  for (std::size_t v = 0; v < 6; ++v) coarse[v] = static_cast<NodeId>(v / 3);
+  const LevelGraph two = contract(graph, coarse, 2);
+  REQUIRE(two.wide_edge_weight.size() == 2);
+  CHECK(two.wide_edge_weight[0] == 6'000'000'000);
+  CHECK(sum_of_edges(two) == 12'000'000'000);
 }

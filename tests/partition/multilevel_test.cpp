@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "tessera/partition/multilevel.hpp"
 
+#include <algorithm>
 #include <array>
+#include <bit>
+#include <cstdint>
 #include <limits>
 #include <numeric>
 #include <set>
@@ -11,6 +14,7 @@
 #include "support/catch.hpp"
 #include "support/partition_graphs.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/rng.hpp"
 #include "tessera/partition/concepts.hpp"
 #include "tessera/partition/metrics.hpp"
 
@@ -189,14 +193,136 @@ TEST_CASE("node weights are balanced, edge weights are respected") {
   CHECK(partition(line, {.parts = 3, .edge_weight = edge}).cut == 2);
 }
 
-TEST_CASE("one node heavier than all others is reported, not refused") {
+TEST_CASE("a node no part can hold is refused with the imbalance that would do, or let in when asked") {
   const PartitionGraph graph = grid_graph(5, 5);
   std::vector<std::int64_t> node(25, 1);
   node[12] = 1000;
-  const Partition p = partition(graph, {.parts = 4, .node_weight = node});
+  const std::string text =
+      error_of<ConfigError>([&] { partition(graph, {.parts = 4, .node_weight = node}); });
+  CHECK(text.find("a part may weigh 263") != std::string::npos);
+  CHECK(text.find("smallest feasible imbalance is 2.90625") != std::string::npos);  // 1000 / 256 - 1
+  CHECK(partition(graph, {.parts = 4, .imbalance = 2.90625, .node_weight = node}).feasible());
+  const Partition p = partition(graph, {.parts = 4, .relax_limit = true, .node_weight = node});
   CHECK(p.max_part_weight >= 1000);
   CHECK(p.feasible());
   CHECK(std::count(p.part_weight.begin(), p.part_weight.end(), 0) == 0);
+}
+
+TEST_CASE("nodes without weight and nodes of huge weight") {
+  const PartitionGraph graph = grid_graph(10, 10);
+  std::vector<std::int64_t> node(100, 0);
+  const Partition nothing = partition(graph, {.parts = 4, .node_weight = node});
+  CHECK(nothing.feasible());
+  CHECK(nothing.max_part_weight == 0);
+  std::fill(node.begin(), node.end(), std::int64_t{1} << 52);
+  const Partition huge = partition(graph, {.parts = 4, .node_weight = node});
+  CHECK(huge.feasible());
+  CHECK(huge.cut == partition(graph, {.parts = 4}).cut);
+  std::fill(node.begin(), node.end(), std::int64_t{1} << 54);
+  const std::string text =
+      error_of<ConfigError>([&] { partition(graph, {.parts = 4, .node_weight = node}); });
+  CHECK(text.find("add up to 2^60 or more at node 63") != std::string::npos);
+}
+
+TEST_CASE("cuts beyond 32 bits are counted right") {
+  const PartitionGraph graph = grid_graph(40, 40);
+  const std::vector<std::int32_t> heavy(graph.col.size(), 2'000'000'000);
+  const Partition p = partition(graph, {.parts = 16, .edge_weight = heavy});
+  CHECK(p.cut == 2'000'000'000 * edge_cut(graph, p.part));
+  CHECK(p.cut > std::int64_t{1} << 32);
+  CHECK(p.feasible());
+}
+
+TEST_CASE("an edge stored twice counts twice") {
+  PartitionGraph graph;  // a path of 4 whose middle link is stored twice in both directions
+  const std::vector<std::vector<NodeId>> rows{{1}, {0, 2, 2}, {1, 1, 3}, {2}};
+  for (const auto& row : rows) {
+    graph.col.insert(graph.col.end(), row.begin(), row.end());
+    graph.row_ptr.push_back(graph.col.size());
+  }
+  const Partition p = partition(graph, {.parts = 2, .imbalance = 1});
+  CHECK(p.cut == 1);
+  CHECK(p.part[1] == p.part[2]);
+}
+
+TEST_CASE("balance and cut hold on random graphs of any kind") {
+  for (std::uint64_t trial = 0; trial < 60; ++trial) {
+    CounterRng rng(make_key(11, 0, Purpose::generic), 0, trial);
+    const std::size_t n = 2 + rng.below(400);
+    EdgeList edges;
+    const std::size_t hubs = 1 + rng.below(n);
+    for (std::uint64_t e = rng.below(4 * n); e > 0; --e) {
+      edges.push_back({static_cast<NodeId>(rng.below(n)), static_cast<NodeId>(rng.below(hubs))});
+    }
+    const PartitionGraph graph = undirected(n, edges);
+    const std::size_t k = 1 + rng.below(n + 3);
+    const double imbalance = rng.below(2) == 0 ? 0.03 : 0.0;
+    const auto effort = static_cast<PartitionEffort>(rng.below(3));
+    const Partition p =
+        partition(graph, {.parts = k, .imbalance = imbalance, .seed = trial, .effort = effort});
+    CAPTURE(trial, n, k);
+    check_consistent(graph, p);
+    const auto average = static_cast<double>((n + k - 1) / k);
+    if (k <= n) CHECK(p.max_part_weight == static_cast<std::int64_t>(average + average * imbalance));
+    for (const std::int64_t w : p.part_weight) CHECK(w <= p.max_part_weight);
+  }
+}
+
+TEST_CASE("cuts of tiny graphs are at most a few edges above the best there is") {
+  // Brute force over all balanced bisections.
+  std::int64_t excess = 0, optimal = 0, exact = 0;
+  constexpr std::uint64_t kTrials = 40;
+  for (std::uint64_t trial = 0; trial < kTrials; ++trial) {
+    CounterRng rng(make_key(12, 0, Purpose::generic), 0, trial);
+    const std::size_t n = 8 + rng.below(5);
+    EdgeList edges;
+    for (std::size_t v = 0; v < n; ++v) {
+      for (int t = 0; t < 2; ++t)
+        edges.push_back({static_cast<NodeId>(v), static_cast<NodeId>(rng.below(n))});
+    }
+    const PartitionGraph graph = undirected(n, edges);
+    const Partition p = partition(graph, {.parts = 2, .seed = trial, .effort = PartitionEffort::high});
+    std::int64_t best = std::numeric_limits<std::int64_t>::max();
+    for (std::uint32_t side = 0; side < (1u << n); ++side) {
+      const auto ones = static_cast<std::int64_t>(std::popcount(side));
+      if (ones > p.max_part_weight || static_cast<std::int64_t>(n) - ones > p.max_part_weight) continue;
+      std::int64_t twice = 0;
+      for (std::size_t v = 0; v < n; ++v) {
+        for (const NodeId u : graph.view().neighbors(v)) twice += ((side >> v) ^ (side >> u)) & 1u;
+      }
+      best = std::min(best, twice / 2);
+    }
+    CHECK(p.cut >= best);
+    CHECK(p.cut <= best + 2);
+    excess += p.cut - best;
+    optimal += best;
+    exact += p.cut == best ? 1 : 0;
+  }
+  CHECK(exact >= 36);             // nine tenths are optimal
+  CHECK(50 * excess <= optimal);  // and together within a fiftieth
+}
+
+TEST_CASE("training nodes are balanced beside all nodes") {
+  const PartitionGraph graph = grid_graph(40, 50);
+  std::vector<std::int64_t> train(2000, 0);
+  for (std::size_t v = 0; v < 2000; ++v) train[v] = v < 700 ? 1 : 0;  // in one corner
+  for (const std::size_t k : {2u, 8u, 50u}) {
+    const Partition one = partition(graph, {.parts = k});
+    const Partition two = partition(graph, {.parts = k, .second_weight = train});
+    check_consistent(graph, two);
+    REQUIRE(two.second_part_weight.size() == k);
+    const auto average = static_cast<std::int64_t>((700 + k - 1) / k);
+    CHECK(two.max_second_part_weight == average + average * 3 / 100);
+    std::vector<std::int64_t> recount(k, 0);
+    for (std::size_t v = 0; v < 2000; ++v) recount[index(two.part[v])] += train[v];
+    for (std::size_t p = 0; p < k; ++p) {
+      CHECK(recount[p] == two.second_part_weight[p]);
+      CHECK(recount[p] <= two.max_second_part_weight);
+    }
+    CHECK(one.second_part_weight.empty());
+  }
+  const std::vector<std::int64_t> wrong(3, 1);
+  CHECK_THROWS_AS(partition(graph, {.parts = 2, .second_weight = wrong}), ShapeError);
 }
 
 TEST_CASE("directed graphs are refused by name or made symmetric") {

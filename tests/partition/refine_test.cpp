@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <map>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -8,8 +10,8 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/partition/fill.hpp"
 #include "tessera/partition/refine/balancer.hpp"
+#include "tessera/partition/refine/block_groups.hpp"
 #include "tessera/partition/refine/fm.hpp"
-#include "tessera/partition/refine/gain_cache.hpp"
 #include "tessera/partition/refine/label_propagation.hpp"
 
 using namespace tessera;
@@ -103,26 +105,37 @@ TEST_CASE("local search climbs out of a local optimum label propagation is stuck
   CHECK(cut_of(graph, state.block) < 20);
 }
 
-TEST_CASE("the gain cache equals recomputation after any moves") {
-  for (const PartitionGraph& source : menagerie()) {
-    const LevelGraph graph = level_of(source);
-    BlockState state = scattered(graph, 6, 0, 4);
-    GainCache cache;
-    cache.build(graph, state.block);
-    for (std::uint64_t i = 0; i < 3000; ++i) {
-      const auto v = static_cast<NodeId>(hash(8, i) % graph.num_nodes);
-      const Block from = state.block[v], to = static_cast<Block>(hash(9, i) % 6);
-      if (from == to) continue;
-      state.block[v] = to;
-      cache.move(graph, v, from, to);
+TEST_CASE("searches in groups of blocks keep every promise of searches in one") {
+  check_refiner([](const LevelGraph& graph, BlockState& state) {
+    const Weight before = cut_of(graph, state.block);
+    const Weight gain = RefineFm().run(graph, {.improvement = 100000, .group_edges = 500, .key = 5}, state);
+    CHECK(cut_of(graph, state.block) == before - gain);
+  });
+}
+
+TEST_CASE("groups of blocks are even, and each pair of blocks meets") {
+  const PartitionGraph source = grid_graph(30, 30);
+  const LevelGraph graph = level_of(source);
+  const BlockState state = scattered(graph, 12, 0, 3);
+  BlockGroups groups;
+  groups.survey(graph, state);
+  std::set<std::pair<Block, Block>> met;
+  Array<std::uint32_t> group(12);
+  for (std::uint64_t round = 0; round < 60; ++round) {
+    groups.assign(4, round, group);
+    std::map<std::uint32_t, int> size;
+    for (Block a = 0; a < 12; ++a) {
+      ++size[group[a]];
+      for (Block b = 0; b < a; ++b) {
+        if (group[a] == group[b]) met.insert({b, a});
+      }
     }
-    for (std::size_t v = 0; v < graph.num_nodes; ++v) {
-      std::map<Block, Weight> naive, cached;
-      graph.for_neighbors(v, [&](NodeId u, Weight w) { naive[state.block[u]] += w; });
-      for (const Connection& c : cache.row(v)) cached[c.block] += c.weight;
-      REQUIRE(naive == cached);
+    for (const auto& [g, blocks] : size) {
+      CHECK(g < 4);
+      CHECK(blocks <= 5);
     }
   }
+  CHECK(met.size() == 66);
 }
 
 TEST_CASE("the balancer makes any partition of unit weights feasible") {

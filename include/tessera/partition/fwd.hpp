@@ -10,5 +10,6 @@ struct PartitionMetrics;
 class MultilevelPartitioner;
 class RandomPartitioner;
 class ContiguousPartitioner;
+class StreamingPartitioner;
 
 }  // namespace tessera

@@ -25,9 +25,10 @@ struct EdgeSurvey {
   std::size_t isolated = 0;     ///< nodes with no edge but self loops
   std::size_t bad_columns = 0;  ///< neighbours that do not exist
   std::size_t bad_weights = 0;  ///< edges of weight 0 or less
+  Weight total_weight = 0;
   EdgeSurvey operator+(const EdgeSurvey& o) const noexcept {
-    return {fingerprint + o.fingerprint, self_loops + o.self_loops, isolated + o.isolated,
-            bad_columns + o.bad_columns, bad_weights + o.bad_weights};
+    return {fingerprint + o.fingerprint, self_loops + o.self_loops,   isolated + o.isolated,
+            bad_columns + o.bad_columns, bad_weights + o.bad_weights, total_weight + o.total_weight};
   }
 };
 
@@ -41,6 +42,7 @@ inline EdgeSurvey survey(CsrView<> graph, std::span<const std::int32_t> edge_wei
         const std::int32_t w = edge_weight.empty() ? 1 : edge_weight[e];
         sum.bad_columns += u >= graph.num_rows ? 1 : 0;
         sum.bad_weights += w <= 0 ? 1 : 0;
+        sum.total_weight += w;
         if (u == v) {
           ++sum.self_loops;
           continue;
@@ -160,17 +162,24 @@ inline LevelGraph symmetrized(CsrView<> graph, std::span<const std::int32_t> edg
   });
   const auto edges = static_cast<std::size_t>(parallel_exclusive_scan<EdgeId>(out.own_row_ptr));
   out.own_col.resize(edges);
-  if (!edge_weight.empty()) out.own_edge_weight.assign(edges, 0);
+  if (!edge_weight.empty()) {
+    Weight total = 0;
+    for (const std::int32_t w : edge_weight) total += 2 * Weight{w};
+    out.own_edge_weights(edges, total);
+  }
   parallel_for(n, 1024, [&](std::size_t begin, std::size_t end) {
     for (std::size_t v = begin; v < end; ++v) {
       auto at = static_cast<std::size_t>(out.own_row_ptr[v]);
+      Weight sum = 0;
       for (auto i = static_cast<std::size_t>(start[v]); i < start[v + 1]; ++i) {
         const bool merges = i > start[v] && both[i - 1].col == both[i].col;
         if (!merges) out.own_col[at++] = both[i].col;
-        if (!edge_weight.empty()) out.own_edge_weight[at - 1] += both[i].weight;
+        sum = both[i].weight + (merges ? sum : 0);
+        if (!edge_weight.empty()) out.set_edge_weight(at - 1, sum);
       }
     }
   });
+  if (edge_weight.empty()) out.total_edge_weight = static_cast<Weight>(edges);
   out.view_owned();
   return out;
 }
@@ -221,7 +230,8 @@ inline void compact(const LevelGraph& source, Prepared& out) {
   });
   const auto edges = static_cast<std::size_t>(parallel_exclusive_scan<EdgeId>(graph.own_row_ptr));
   graph.own_col.resize(edges);
-  if (!source.edge_weight.empty()) graph.own_edge_weight.resize(edges);
+  const bool weighted = source.weighted();
+  if (weighted) graph.own_edge_weights(edges, source.total_edge_weight);
   if (!source.node_weight.empty()) graph.own_node_weight.resize(graph.num_nodes);
   parallel_for(graph.num_nodes, 1024, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
@@ -231,20 +241,21 @@ inline void compact(const LevelGraph& source, Prepared& out) {
       source.for_neighbors(v, [&](NodeId u, Weight w) {
         if (u == v) return;
         graph.own_col[at] = local[u];
-        if (!source.edge_weight.empty()) graph.own_edge_weight[at] = w;
+        if (weighted) graph.set_edge_weight(at, w);
         ++at;
       });
     }
   });
+  if (!weighted) graph.total_edge_weight = static_cast<Weight>(edges);
   graph.view_owned();
   out.graph = std::move(graph);
 }
 
-/// Checks the input and brings it into the form the partitioner works on: borrowed if it has that form
-/// already, else copied.
+/// The graph as it was given, checked and made symmetric if asked for; borrows where it can.
 ///
-/// Errors   ShapeError, IndexError, ConfigError; see MultilevelPartitioner
-inline Prepared prepare(CsrView<> graph, const PartitionOptions& options) {
+/// Errors   IndexError, ConfigError; see MultilevelPartitioner
+inline LevelGraph whole_graph(CsrView<> graph, const PartitionOptions& options,
+                              EdgeSurvey* survey_out = nullptr) {
   const EdgeSurvey found = survey(graph, options.edge_weight);
   if (found.bad_columns > 0) {
     throw IndexError(message("partition: graph has ", found.bad_columns, " edges from nodes beyond its ",
@@ -254,32 +265,40 @@ inline Prepared prepare(CsrView<> graph, const PartitionOptions& options) {
     throw ConfigError(
         message("partition: edge_weight has ", found.bad_weights, " values of 0 or less, want > 0"));
   }
+  if (survey_out != nullptr) *survey_out = found;
   LevelGraph whole;
-  std::size_t isolated = found.isolated;
-  std::size_t self_loops = found.self_loops;
   if (found.fingerprint != 0) {
     if (!options.symmetrize) validate_symmetric(graph, options.edge_weight);
     whole = symmetrized(graph, options.edge_weight);
-    self_loops = 0;
-    isolated =
-        parallel_sum<std::size_t>(whole.num_nodes, kNodeGrain, [&](std::size_t begin, std::size_t end) {
-          std::size_t count = 0;
-          for (std::size_t v = begin; v < end; ++v) count += whole.degree(v) == 0 ? 1u : 0u;
-          return count;
-        });
+    if (survey_out != nullptr) {
+      survey_out->self_loops = 0;
+      survey_out->isolated =
+          parallel_sum<std::size_t>(whole.num_nodes, kNodeGrain, [&](std::size_t begin, std::size_t end) {
+            std::size_t count = 0;
+            for (std::size_t v = begin; v < end; ++v) count += whole.degree(v) == 0 ? 1u : 0u;
+            return count;
+          });
+    }
   } else {
     whole.num_nodes = graph.num_rows;
     whole.row_ptr = graph.row_ptr;
     whole.col = graph.col;
-    if (!options.edge_weight.empty()) {
-      whole.own_edge_weight.resize(options.edge_weight.size());
-      std::copy(options.edge_weight.begin(), options.edge_weight.end(), whole.own_edge_weight.begin());
-      whole.edge_weight = whole.own_edge_weight;
-    }
+    whole.edge_weight = options.edge_weight;
+    whole.total_edge_weight = found.total_weight;
   }
   whole.node_weight = options.node_weight;
+  return whole;
+}
+
+/// Checks the input and brings it into the form the partitioner works on: borrowed if it has that form
+/// already, else copied.
+///
+/// Errors   as whole_graph
+inline Prepared prepare(CsrView<> graph, const PartitionOptions& options) {
+  EdgeSurvey found;
+  LevelGraph whole = whole_graph(graph, options, &found);
   Prepared out;
-  if (self_loops == 0 && isolated == 0) {
+  if (found.self_loops == 0 && found.isolated == 0) {
     out.graph = std::move(whole);
   } else {
     compact(whole, out);

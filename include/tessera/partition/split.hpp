@@ -112,7 +112,8 @@ class BlockSplitter {
     }
     out.own_row_ptr[members.size()] = edges;
     out.own_col.resize(edges);
-    if (!graph.edge_weight.empty()) out.own_edge_weight.resize(edges);
+    if (graph.weighted()) out.own_edge_weights(edges, graph.total_edge_weight);
+    const bool weighted = graph.weighted();
     if (!graph.node_weight.empty()) out.own_node_weight.resize(members.size());
     std::size_t at = 0;
     for (std::size_t i = 0; i < members.size(); ++i) {
@@ -123,10 +124,11 @@ class BlockSplitter {
       graph.for_neighbors(members[i], [&](NodeId u, Weight w) {
         if (block[u] != b) return;
         out.own_col[at] = local_[u];
-        if (!graph.edge_weight.empty()) out.own_edge_weight[at] = w;
+        if (weighted) out.set_edge_weight(at, w);
         ++at;
       });
     }
+    if (!weighted) out.total_edge_weight = static_cast<Weight>(edges);
     out.view_owned();
     return out;
   }

@@ -43,26 +43,33 @@ inline LevelGraph contract(const LevelGraph& graph, std::span<const NodeId> coar
       graph.num_nodes, coarse_nodes, [&](std::size_t v) { return static_cast<std::size_t>(coarse[v]); },
       members);
 
+  // Coarse rows are made in waves of blocks and copied behind each other, so that no more than one wave is
+  // held twice. Room for as many entries as `graph` has is reserved but not touched.
   struct Buffer {
     Array<NodeId> col;
     Array<Weight> weight;
   };
-  constexpr std::size_t kGrain = 512;
-  std::vector<Buffer> buffers((coarse_nodes + kGrain - 1) / kGrain);
+  constexpr std::size_t kGrain = 512, kWave = 256;
+  const std::size_t blocks = (coarse_nodes + kGrain - 1) / kGrain;
+  std::vector<Buffer> buffers(std::min(blocks, kWave));
   LevelGraph out;
   out.num_nodes = coarse_nodes;
   out.own_row_ptr.assign(coarse_nodes + 1, 0);
   out.own_node_weight.resize(coarse_nodes);
-  parallel_for(coarse_nodes, kGrain, [&](std::size_t begin, std::size_t end) {
+  out.own_col.reserve(graph.col.size());
+  out.own_edge_weights(graph.col.size(), graph.total_edge_weight);
+  const auto fill = [&](std::size_t block, Buffer& buffer) {
     RatingMap rating;
-    Buffer& buffer = buffers[begin / kGrain];
-    for (std::size_t c = begin; c < end; ++c) {
+    buffer.col.clear();
+    buffer.weight.clear();
+    for (std::size_t c = block * kGrain; c < std::min(coarse_nodes, (block + 1) * kGrain); ++c) {
       rating.clear();
       Weight weight = 0;
       for (const NodeId v : members[c]) {
         weight += graph.weight_of(v);
         graph.for_neighbors(v, [&](NodeId u, Weight w) {
-          if (coarse[u] != c) rating.add(coarse[u], w);
+          const NodeId to = coarse.data()[u];
+          if (to != c) rating.add(to, w);
         });
       }
       out.own_node_weight[c] = weight;
@@ -72,16 +79,29 @@ inline LevelGraph contract(const LevelGraph& graph, std::span<const NodeId> coar
         buffer.weight.push_back(entry.weight);
       }
     }
-  });
-  const EdgeId edges = parallel_exclusive_scan<EdgeId>(out.own_row_ptr);
-  out.own_col.resize(static_cast<std::size_t>(edges));
-  out.own_edge_weight.resize(static_cast<std::size_t>(edges));
-  parallel_blocks(buffers.size(), [&](std::size_t b) {
-    const auto at = static_cast<std::size_t>(out.own_row_ptr[b * kGrain]);
-    std::copy(buffers[b].col.begin(), buffers[b].col.end(), out.own_col.begin() + at);
-    std::copy(buffers[b].weight.begin(), buffers[b].weight.end(), out.own_edge_weight.begin() + at);
-    buffers[b] = {};
-  });
+  };
+  std::size_t edges = 0;
+  Array<std::size_t> at(buffers.size() + 1);
+  for (std::size_t first = 0; first < blocks; first += kWave) {
+    const std::size_t count = std::min(kWave, blocks - first);
+    parallel_blocks(count, [&](std::size_t b) { fill(first + b, buffers[b]); });
+    for (std::size_t b = 0; b < count; ++b) {
+      at[b] = edges;
+      edges += buffers[b].col.size();
+    }
+    out.own_col.resize(edges);
+    parallel_blocks(count, [&](std::size_t b) {
+      const Buffer& buffer = buffers[b];
+      std::copy(buffer.col.begin(), buffer.col.end(), out.own_col.data() + at[b]);
+      for (std::size_t i = 0; i < buffer.weight.size(); ++i) out.set_edge_weight(at[b] + i, buffer.weight[i]);
+    });
+  }
+  parallel_exclusive_scan<EdgeId>(out.own_row_ptr);
+  if (out.own_wide_edge_weight.empty()) {
+    out.own_edge_weight.resize(edges);
+  } else {
+    out.own_wide_edge_weight.resize(edges);
+  }
   out.view_owned();
   out.total_weight = graph.total_weight;
   out.max_node_weight = parallel_reduce<Weight>(

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "tessera/core/array.hpp"
 #include "tessera/core/parallel.hpp"
@@ -26,9 +27,10 @@ class ClusterLabelPropagation {
  public:
   struct Options {
     Weight max_weight = 1;  ///< of a cluster; a heavier node stays alone
-    int rounds = 5;
+    int rounds = 3;
     std::size_t sub_rounds = 8;
     std::uint64_t key = 0;
+    std::span<const Block> within = {};  ///< [n]: nodes of different blocks stay apart; empty: no blocks
   };
 
   void run(const LevelGraph& graph, const Options& options, Array<NodeId>& cluster,
@@ -38,19 +40,15 @@ class ClusterLabelPropagation {
     start(cluster, cluster_weight);
     for (int round = 0; round < options.rounds; ++round) {
       const std::uint64_t key = hash(options.key, static_cast<std::uint64_t>(round));
-      group_by(
-          graph.num_nodes, options.sub_rounds,
-          [&](std::size_t v) { return static_cast<std::size_t>(hash(key, v) % options.sub_rounds); }, order_);
       std::size_t moved = 0;
-      for (std::size_t s = 0; s < options.sub_rounds; ++s) {
-        moved += sub_round(order_[s], key, cluster, cluster_weight);
-      }
-      if (moved * 1000 < graph.num_nodes) break;
+      for (std::size_t s = 0; s < options.sub_rounds; ++s)
+        moved += sub_round(s, key, cluster, cluster_weight);
+      if (moved * 200 < graph.num_nodes) break;
     }
   }
 
  private:
-  static constexpr std::size_t kGrain = 512;  // nodes per block of a sub-round
+  static constexpr std::size_t kGrain = 2048;  // nodes per block of a sub-round
 
   void start(Array<NodeId>& cluster, Array<Weight>& cluster_weight) {
     const std::size_t n = graph_->num_nodes;
@@ -60,6 +58,9 @@ class ClusterLabelPropagation {
     rating_.resize(n);
     inflow_.resize(n);
     active_.resize(n);
+    turn_.resize(n);
+    mover_.resize((n + kGrain - 1) / kGrain * kGrain);
+    movers_.resize((n + kGrain - 1) / kGrain);
     parallel_for(n, kNodeGrain, [&](std::size_t begin, std::size_t end) {
       for (std::size_t v = begin; v < end; ++v) {
         cluster[v] = static_cast<NodeId>(v);
@@ -67,27 +68,35 @@ class ClusterLabelPropagation {
         target_[v] = kNoNode;
         inflow_[v] = 0;
         active_[v] = 1;
+        turn_[v] = static_cast<std::uint8_t>(hash(options_.key, v) % options_.sub_rounds);
       }
     });
   }
 
   // Returns the number of nodes that changed cluster.
-  std::size_t sub_round(std::span<const NodeId> nodes, std::uint64_t key, Array<NodeId>& cluster,
+  std::size_t sub_round(std::size_t turn, std::uint64_t key, Array<NodeId>& cluster,
                         Array<Weight>& cluster_weight) {
     const std::span<const NodeId> label = cluster;
     const std::span<const Weight> weight = cluster_weight;
-    parallel_for(nodes.size(), kGrain, [&](std::size_t begin, std::size_t end) {
+    parallel_for(label.size(), kGrain, [&](std::size_t begin, std::size_t end) {
       RatingMap rating;
-      for (std::size_t i = begin; i < end; ++i) propose(nodes[i], key, label, weight, rating);
+      std::size_t at = begin;
+      for (std::size_t v = begin; v < end; ++v) {
+        if (turn_.data()[v] != turn || active_.data()[v] == 0) continue;
+        if (propose(static_cast<NodeId>(v), key, label, weight, rating))
+          mover_[at++] = static_cast<NodeId>(v);
+      }
+      movers_[begin / kGrain] = at - begin;
     });
+    const std::span<const NodeId> nodes = close_up();
     // A node may not join a founder that leaves; of two that want each other the smaller id moves.
     keep_.resize(nodes.size());
     parallel_for(nodes.size(), kNodeGrain, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) {
         const NodeId v = nodes[i];
         const NodeId to = target_[v];
-        bool keep = to != kNoNode;
-        if (keep && target_[to] != kNoNode && label[to] == to && weight[to] == graph_->weight_of(to)) {
+        bool keep = true;
+        if (target_[to] != kNoNode && label[to] == to && weight[to] == graph_->weight_of(to)) {
           keep = target_[to] == label[v] && v < to;
         }
         keep_[i] = keep ? 1 : 0;
@@ -98,30 +107,49 @@ class ClusterLabelPropagation {
     return apply(nodes, cluster, cluster_weight);
   }
 
-  void propose(NodeId v, std::uint64_t key, std::span<const NodeId> label, std::span<const Weight> weight,
+  // Moves the movers of all blocks behind each other.
+  std::span<const NodeId> close_up() {
+    std::size_t count = 0;
+    for (std::size_t b = 0; b < movers_.size(); ++b) {
+      std::copy_n(mover_.data() + b * kGrain, movers_[b], mover_.data() + count);
+      count += movers_[b];
+    }
+    return mover_.span().first(count);
+  }
+
+  // Whether v wants to move; target_ says where.
+  bool propose(NodeId v, std::uint64_t key, std::span<const NodeId> label, std::span<const Weight> weight,
                RatingMap& rating) {
-    if (active_[v] == 0) return;
     active_[v] = 0;
     rating.clear();
-    graph_->for_neighbors(v, [&](NodeId u, Weight w) { rating.add(label[u], w); });
+    if (options_.within.empty()) {
+      graph_->for_neighbors(v, [&](NodeId u, Weight w) { rating.add(label.data()[u], w); });
+    } else {
+      const Block block = options_.within[v];
+      graph_->for_neighbors(v, [&](NodeId u, Weight w) {
+        if (options_.within.data()[u] == block) rating.add(label.data()[u], w);
+      });
+    }
     const NodeId own = label[v];
     const Weight node_weight = graph_->weight_of(v);
     NodeId best = own;
     Weight best_rating = 0;
-    std::uint64_t best_tie = 0;
+    std::uint32_t best_tie = 0;
+    const std::uint64_t tie_key = hash(key, v);
     for (const RatingMap::Entry& entry : rating.entries()) {
       if (entry.weight < best_rating) continue;
       if (entry.key != own && weight[entry.key] + node_weight > options_.max_weight) continue;
-      const std::uint64_t tie = hash(key, v, entry.key);
+      const std::uint32_t tie = tie_break(tie_key, entry.key);
       if (entry.weight > best_rating || tie > best_tie) {
         best = entry.key;
         best_rating = entry.weight;
         best_tie = tie;
       }
     }
-    if (best == own) return;
+    if (best == own) return false;
     target_[v] = best;
     rating_[v] = best_rating;
+    return true;
   }
 
   // Where more wants in than fits, lets in the best rated first.
@@ -157,7 +185,7 @@ class ClusterLabelPropagation {
   std::size_t apply(std::span<const NodeId> nodes, Array<NodeId>& cluster, Array<Weight>& cluster_weight) {
     parallel_for(nodes.size(), kNodeGrain, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) {
-        if (const NodeId to = target_[nodes[i]]; to != kNoNode) atomic_set(inflow_[to], Weight{0});
+        atomic_set(inflow_[target_[nodes[i]]], Weight{0});
       }
     });
     return parallel_sum<std::size_t>(nodes.size(), kGrain, [&](std::size_t begin, std::size_t end) {
@@ -165,7 +193,6 @@ class ClusterLabelPropagation {
       for (std::size_t i = begin; i < end; ++i) {
         const NodeId v = nodes[i];
         const NodeId to = target_[v];
-        if (to == kNoNode) continue;
         target_[v] = kNoNode;
         if (keep_[i] == 0) {
           atomic_set(active_[v], std::uint8_t{1});
@@ -184,11 +211,13 @@ class ClusterLabelPropagation {
 
   const LevelGraph* graph_ = nullptr;
   Options options_;
-  Groups order_;
   Array<NodeId> target_;
   Array<Weight> rating_;
   Array<Weight> inflow_;
   Array<std::uint8_t> active_;
+  Array<std::uint8_t> turn_;   // the sub-round of a node
+  Array<NodeId> mover_;        // those of block b from b * kGrain on
+  Array<std::size_t> movers_;  // how many a block has
   Array<std::uint8_t> keep_;
   Array<NodeId> contested_;
 };

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <span>
+#include <utility>
 
 #include "tessera/core/array.hpp"
 #include "tessera/core/ids.hpp"
@@ -86,6 +87,17 @@ struct Groups {
 template <class GroupOf>
 void group_by(std::size_t count, std::size_t groups, GroupOf&& group_of, Groups& out) {
   out.member.resize(count);
+  constexpr std::size_t kSmall = 1 << 14;
+  if (count <= kSmall) {  // a plain counting sort
+    out.start.assign(groups + 1, 0);
+    for (std::size_t i = 0; i < count; ++i) ++out.start[group_of(i)];
+    std::size_t sum = 0;
+    for (std::size_t& start : out.start) sum += std::exchange(start, sum);
+    for (std::size_t i = 0; i < count; ++i) out.member[out.start[group_of(i)]++] = static_cast<NodeId>(i);
+    for (std::size_t g = groups; g > 0; --g) out.start[g] = out.start[g - 1];
+    out.start[0] = 0;
+    return;
+  }
   constexpr std::size_t kFew =
       64;  // counts per (block, group) stay small; beyond, one shared cursor per group
   if (groups <= kFew) {

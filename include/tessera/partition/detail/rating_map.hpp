@@ -51,10 +51,11 @@ class RatingMap {
 
  private:
   static constexpr std::size_t kInitialSlots = 128;
+  static constexpr unsigned kInitialShift = 25;  // keeps the upper 7 bits of 32
 
   std::uint32_t find(std::uint32_t key) const noexcept {
     const auto mask = static_cast<std::uint32_t>(slots_.size() - 1);
-    std::uint32_t slot = (key * 0x9E3779B1u >> 7) & mask;
+    std::uint32_t slot = (key * 0x9E3779B1u) >> shift_;
     for (;;) {
       const std::uint32_t at = slots_.data()[slot];
       if (at == 0 || entries_.data()[at - 1].key == key) return slot;
@@ -64,6 +65,7 @@ class RatingMap {
 
   void grow() {
     slots_.assign(4 * slots_.size(), 0u);
+    shift_ -= 2;
     for (std::size_t i = 0; i < entries_.size(); ++i) {
       Entry& entry = entries_.data()[i];
       entry.slot = find(entry.key);
@@ -71,6 +73,7 @@ class RatingMap {
     }
   }
 
+  unsigned shift_ = kInitialShift;
   Array<std::uint32_t> slots_;  // position in entries_ plus one; 0 is free
   Array<Entry> entries_;
 };

@@ -100,10 +100,12 @@ class Bisector {
     }
     shuffle(order_.span(),
             CounterRng({static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)}, 1, 0));
-    for (int round = 0; round < 3; ++round) {
-      for (const NodeId v : order_) join_best(graph, v, max_weight, hash(key, v));
+    std::size_t clusters = n;
+    for (int round = 0; round < 2; ++round) {
+      for (const NodeId v : order_) join_best(graph, v, max_weight, key + v);
     }
-    match_two_hop(graph, max_weight, cluster_, cluster_weight_);
+    for (const Weight weight : cluster_weight_) clusters -= weight == 0 ? 1u : 0u;
+    if (2 * clusters > n) match_two_hop(graph, max_weight, cluster_, cluster_weight_);
   }
 
   void join_best(const LevelGraph& graph, NodeId v, Weight max_weight, std::uint64_t key) {
@@ -113,11 +115,11 @@ class Bisector {
     const Weight weight = graph.weight_of(v);
     NodeId best = own;
     Weight best_rating = 0;
-    std::uint64_t best_tie = 0;
+    std::uint32_t best_tie = 0;
     for (const RatingMap::Entry& entry : rating_.entries()) {
       if (entry.weight < best_rating) continue;
       if (entry.key != own && cluster_weight_[entry.key] + weight > max_weight) continue;
-      const std::uint64_t tie = hash(key, entry.key);
+      const std::uint32_t tie = tie_break(key, entry.key);
       if (entry.weight > best_rating || tie > best_tie) {
         best = entry.key;
         best_rating = entry.weight;

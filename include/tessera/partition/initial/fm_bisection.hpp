@@ -29,6 +29,7 @@ class FmBisection {
   void run(const LevelGraph& graph, const BisectionTargets& targets, Options options, Bisection& state) {
     graph_ = &graph;
     targets_ = &targets;
+    weigh(state);
     for (int i = 0; i < options.passes; ++i) {
       if (!pass(options, state)) break;
     }
@@ -57,20 +58,32 @@ class FmBisection {
     return best < before;
   }
 
-  void fill_heaps(const Bisection& state) {
+  // Gains and degrees, once per run: moves and their undoing keep the gains exact.
+  void weigh(const Bisection& state) {
     const std::size_t n = graph_->num_nodes;
     gain_.resize(n);
-    locked_.assign(n, 0);
-    for (IndexedHeap& heap : heap_) heap.reset(n);
+    degree_.resize(n);
     for (std::size_t v = 0; v < n; ++v) {
-      Weight external = 0, internal = 0;
+      Weight external = 0, degree = 0;
       const std::uint8_t side = state.side[v];
-      graph_->for_neighbors(v,
-                            [&](NodeId u, Weight w) { (state.side[u] != side ? external : internal) += w; });
-      gain_[v] = external - internal;
+      graph_->for_neighbors(v, [&](NodeId u, Weight w) {
+        degree += w;
+        external += state.side.data()[u] != side ? w : 0;
+      });
+      gain_[v] = 2 * external - degree;
+      degree_[v] = degree;
+    }
+    for (IndexedHeap& heap : heap_) heap.reset(n);
+    locked_.assign(n, 0);
+  }
+
+  void fill_heaps(const Bisection& state) {
+    std::fill(locked_.begin(), locked_.end(), std::uint8_t{0});
+    for (std::size_t v = 0; v < graph_->num_nodes; ++v) {
+      const std::uint8_t side = state.side[v];
       // An overloaded side must find something to give away even where it touches the other nowhere.
       const bool candidate =
-          external > 0 || graph_->degree(v) == 0 || state.weight[side] > targets_->limit[side];
+          gain_[v] > -degree_[v] || degree_[v] == 0 || state.weight[side] > targets_->limit[side];
       if (candidate) heap_[side].push(static_cast<std::uint32_t>(v), gain_[v]);
     }
   }
@@ -140,6 +153,7 @@ class FmBisection {
   const BisectionTargets* targets_ = nullptr;
   std::array<IndexedHeap, 2> heap_;
   Array<Weight> gain_;
+  Array<Weight> degree_;
   Array<std::uint8_t> locked_;
   Array<std::uint32_t> moves_;
 };

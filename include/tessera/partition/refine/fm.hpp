@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -11,126 +12,129 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/partition/detail/level_graph.hpp"
 #include "tessera/partition/detail/loops.hpp"
+#include "tessera/partition/refine/block_groups.hpp"
 #include "tessera/partition/refine/block_state.hpp"
-#include "tessera/partition/refine/gain_cache.hpp"
-#include "tessera/partition/refine/local_search.hpp"
+#include "tessera/partition/refine/group_search.hpp"
 
 namespace tessera::detail::multilevel {
 
-/// Localised k-way FM: many small searches that may go through worse cuts to better ones.
+/// Localised k-way FM: many small searches that may go through worse cuts to better ones. Feasible stays
+/// feasible, the cut never grows.
 ///
-/// Searches run in batches whose size depends on the graph alone. All of a batch imagine their moves on
-/// the same partition, in parallel; then one after the other is made for real as far as it still pays: gains
-/// are recomputed, and what follows the best prefix is undone. Feasible stays feasible, the cut never grows.
-/// Cost     typically O(E) per round; memory O(n + work of one batch)
+/// Large graphs are searched in groups of blocks at the same time, other groups in every round; how many
+/// depends on the graph alone. Small ones are one group.
+/// Cost     typically O(E) per round; memory O(n) and a row for every node met
 /// Threads  result independent of T
-/// Source   as LocalSearch; differs: batches and exact sequential commits instead of races and a roll-back
+/// Source   as GroupSearch
 class RefineFm {
  public:
   struct Options {
     int rounds = 10;
     std::size_t seeds = 10;          ///< border nodes a search starts from
     std::size_t improvement = 1000;  ///< goes on while a round gains more than cut / improvement
+    double budget = 1e9;             ///< edges to visit per stored edge, all rounds together
+    std::size_t group_edges = std::size_t{1} << 19;  ///< stored edges per group of blocks
     std::uint64_t key = 0;
   };
 
   /// Returns by how much the cut fell.
   Weight run(const LevelGraph& graph, const Options& options, BlockState& state) {
-    if (options.rounds <= 0) return 0;
+    if (options.rounds <= 0 || state.num_blocks() < 2) return 0;
     Weight cut = cut_of(graph, state.block);
-    cache_.build(graph, state.block);
     const Weight before = cut;
-    for (int round = 0; round < options.rounds && cut > 0; ++round) {
-      const Weight gain =
-          run_round(graph, options, hash(options.key, static_cast<std::uint64_t>(round)), cut, state);
+    const std::size_t groups = std::clamp<std::size_t>(
+        graph.col.size() / options.group_edges, 1, std::min<std::size_t>(kMaxGroups, state.num_blocks() / 2));
+    if (search_.size() < groups) search_.resize(groups);
+    BlockGroups grouping;
+    if (groups > 1) grouping.survey(graph, state);
+    board_.reset(graph.num_nodes);
+    board_.group.assign(state.num_blocks(), 0);
+    double work = 0;
+    const double allowed = options.budget * static_cast<double>(graph.col.size());
+    for (int round = 0; round < options.rounds && cut > 0 && work < allowed; ++round) {
+      const std::uint64_t key = hash(options.key, static_cast<std::uint64_t>(round));
+      if (groups > 1) {
+        grouping.assign(groups, key, board_.group);
+        board_.reset(graph.num_nodes);
+        for (std::size_t g = 0; g < groups; ++g) search_[g].clear();
+      } else if (round == 0) {
+        search_[0].clear();
+      }
+      if (groups > 1 || round == 0) {
+        collect_border(graph, key, state);
+      } else {
+        next_border(key);
+      }
+      group_by(
+          border_.size(), groups,
+          [&](std::size_t i) { return std::size_t{board_.group[state.block[border_[i]]]}; }, by_group_);
+      for (NodeId& i : by_group_.member) i = border_[i];
+      Array<Weight> gains(groups);
+      Array<std::size_t> works(groups);
+      const auto budget =
+          static_cast<std::size_t>(std::min(1e18, (allowed - work) / static_cast<double>(groups)));
+      parallel_blocks(groups, [&](std::size_t g) {
+        gains[g] = search_[g].run(graph, static_cast<std::uint32_t>(g), by_group_[g],
+                                  {.seeds = options.seeds, .budget = budget}, state, board_);
+        works[g] = search_[g].work();
+      });
+      const Weight gain = std::accumulate(gains.begin(), gains.end(), Weight{0});
+      work += static_cast<double>(std::accumulate(works.begin(), works.end(), std::size_t{0}));
       cut -= gain;
-      if (hopeless(gain, 1, cut, options)) break;
+      // With groups a round sees a part of the border only.
+      if (gain * static_cast<Weight>(options.improvement) <= cut && (groups == 1 || round >= 2)) break;
     }
     return before - cut;
   }
 
  private:
-  static constexpr std::size_t kMaxBatch = 64;
-  // With fewer searches per batch than 1 / kSpread of all, two of them rarely meet.
-  static constexpr std::size_t kSpread = 16;
+  static constexpr std::size_t kMaxGroups = 64;
 
-  Weight run_round(const LevelGraph& graph, const Options& options, std::uint64_t key, Weight cut,
-                   BlockState& state) {
-    collect_border(graph, key, state);
-    locked_.assign(graph.num_nodes, 0);
-    const std::size_t searches = (border_.size() + options.seeds - 1) / options.seeds;
-    const std::size_t batch = std::clamp<std::size_t>(searches / kSpread, 1, kMaxBatch);
-    if (search_.size() < batch) search_.resize(batch);
-    Weight gain = 0;
-    for (std::size_t first = 0; first < searches; first += batch) {
-      const std::size_t count = std::min(batch, searches - first);
-      parallel_blocks(count, [&](std::size_t i) {
-        const std::size_t begin = (first + i) * options.seeds;
-        const std::size_t length = std::min(options.seeds, border_.size() - begin);
-        search_[i].run(graph, state, cache_, locked_, border_.span().subspan(begin, length));
-      });
-      for (std::size_t i = 0; i < count; ++i) gain += commit(graph, search_[i].moves(), state);
-      // When an eighth of the searches promises too little for the whole round, the rest are spared.
-      const std::size_t done = first + count;
-      if (done * 8 >= searches && hopeless(gain, searches / done + 1, cut, options)) break;
-    }
-    return gain;
-  }
-
-  static bool hopeless(Weight gain, std::size_t times, Weight cut, const Options& options) noexcept {
-    return gain * static_cast<Weight>(times * options.improvement) <= cut;
-  }
-
-  // Nodes with a neighbour in another block, shuffled.
+  // Nodes with a neighbour in another block of their group, shuffled.
   void collect_border(const LevelGraph& graph, std::uint64_t key, const BlockState& state) {
-    const auto on_border = [&](std::size_t v) {
-      const std::span<const Connection> row = cache_.row(v);
-      return row.size() > 1 || (row.size() == 1 && row[0].block != state.block[v]);
-    };
-    parallel_collect(graph.num_nodes, on_border, border_);
-    parallel_sort(border_.begin(), border_.end(), [&](NodeId a, NodeId b) {
-      const std::uint64_t ha = hash(key, a), hb = hash(key, b);
-      return ha != hb ? ha < hb : a < b;
-    });
+    parallel_collect(
+        graph.num_nodes,
+        [&](std::size_t v) {
+          const Block own = state.block.data()[v];
+          const std::uint32_t group = board_.group.data()[own];
+          const auto begin = static_cast<std::size_t>(graph.row_ptr[v]),
+                     end = static_cast<std::size_t>(graph.row_ptr[v + 1]);
+          for (std::size_t e = begin; e < end; ++e) {
+            const Block b = state.block.data()[graph.col[e]];
+            if (b != own && board_.group.data()[b] == group) return true;
+          }
+          return false;
+        },
+        border_);
+    shuffle_border(key);
   }
 
-  // Makes the moves of one search as far as they gain now; returns what they gain.
-  Weight commit(const LevelGraph& graph, std::span<const NodeMove> moves, BlockState& state) {
-    made_.clear();
-    Weight total = 0, best = 0;
-    std::size_t best_made = 0;
-    for (const NodeMove& move : moves) {
-      const Weight node = graph.weight_of(move.node);
-      if (locked_[move.node] != 0 || state.weight[move.to] + node > state.limit[move.to]) continue;
-      total += cache_.connection(move.node, move.to) - cache_.connection(move.node, move.from);
-      make(graph, move.node, move.from, move.to, state);
-      made_.push_back(move);
-      if (total > best) {
-        best = total;
-        best_made = made_.size();
+  // Of one group every node that may be on the border has a row by now.
+  void next_border(std::uint64_t key) {
+    border_.clear();
+    for (std::size_t i = 0; i < search_[0].num_met(); ++i) {
+      if (search_[0].on_border(i)) border_.push_back(search_[0].met(i));
+    }
+    std::fill(board_.locked.begin(), board_.locked.end(), std::uint8_t{0});
+    shuffle_border(key);
+  }
+
+  void shuffle_border(std::uint64_t key) {
+    keyed_.resize(border_.size());
+    parallel_for(border_.size(), kNodeGrain, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        keyed_[i] = (hash(key, border_[i]) & ~std::uint64_t{0xffffffffu}) | border_[i];
       }
-    }
-    for (std::size_t i = made_.size(); i > best_made; --i) {
-      const NodeMove& move = made_[i - 1];
-      make(graph, move.node, move.to, move.from, state);
-    }
-    for (std::size_t i = 0; i < best_made; ++i) locked_[made_[i].node] = 1;
-    return best;
+    });
+    parallel_sort(keyed_.begin(), keyed_.end());
+    for (std::size_t i = 0; i < border_.size(); ++i) border_[i] = static_cast<NodeId>(keyed_[i]);
   }
 
-  void make(const LevelGraph& graph, NodeId v, Block from, Block to, BlockState& state) {
-    const Weight node = graph.weight_of(v);
-    state.block[v] = to;
-    state.weight[from] -= node;
-    state.weight[to] += node;
-    cache_.move(graph, v, from, to);
-  }
-
-  GainCache cache_;
-  std::vector<LocalSearch> search_;
-  Array<std::uint8_t> locked_;
+  std::vector<GroupSearch> search_;
+  SearchBoard board_;
   Array<NodeId> border_;
-  Array<NodeMove> made_;
+  Array<std::uint64_t> keyed_;
+  Groups by_group_;
 };
 
 }  // namespace tessera::detail::multilevel

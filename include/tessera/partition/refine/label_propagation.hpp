@@ -39,33 +39,42 @@ class RefineLabelPropagation {
     active_.assign(n, 1);
     target_.resize(n);
     gain_.resize(n);
+    turn_.resize(n);
+    block_movers_.resize((n + kGrain - 1) / kGrain * kGrain);
+    movers_.resize((n + kGrain - 1) / kGrain);
     parallel_for(n, kNodeGrain, [&](std::size_t begin, std::size_t end) {
-      std::fill(target_.data() + begin, target_.data() + end, kStay);
+      for (std::size_t v = begin; v < end; ++v) {
+        target_[v] = kStay;
+        turn_[v] = static_cast<std::uint8_t>(hash(options.key, v) % options.sub_rounds);
+      }
     });
     inflow_.assign(state.num_blocks(), 0);
     for (int round = 0; round < options.rounds; ++round) {
       const std::uint64_t key = hash(options.key, static_cast<std::uint64_t>(round));
-      group_by(
-          n, options.sub_rounds,
-          [&](std::size_t v) { return static_cast<std::size_t>(hash(key, v) % options.sub_rounds); }, order_);
       std::size_t moved = 0;
-      for (std::size_t s = 0; s < options.sub_rounds; ++s) moved += sub_round(order_[s], key, state);
+      for (std::size_t s = 0; s < options.sub_rounds; ++s) moved += sub_round(s, key, state);
       if (moved * 2000 < n) break;
     }
   }
 
  private:
-  static constexpr std::size_t kGrain = 512;  // nodes per block of a sub-round
+  static constexpr std::size_t kGrain = 2048;  // nodes per block of a sub-round
   static constexpr Block kStay = ~Block{0};
 
-  std::size_t sub_round(std::span<const NodeId> nodes, std::uint64_t key, BlockState& state) {
-    parallel_for(nodes.size(), kGrain, [&](std::size_t begin, std::size_t end) {
+  std::size_t sub_round(std::size_t turn, std::uint64_t key, BlockState& state) {
+    parallel_for(graph_->num_nodes, kGrain, [&](std::size_t begin, std::size_t end) {
       RatingMap rating;
-      for (std::size_t i = begin; i < end; ++i) propose(nodes[i], key, state, rating);
+      std::size_t at = begin;
+      for (std::size_t v = begin; v < end; ++v) {
+        if (turn_.data()[v] != turn || active_.data()[v] == 0) continue;
+        if (propose(static_cast<NodeId>(v), key, state, rating)) block_movers_[at++] = static_cast<NodeId>(v);
+      }
+      movers_[begin / kGrain] = at - begin;
     });
-    parallel_collect(
-        nodes.size(), [&](std::size_t i) { return target_[nodes[i]] != kStay; }, mover_);
-    for (NodeId& i : mover_) i = nodes[i];
+    mover_.clear();
+    for (std::size_t b = 0; b < movers_.size(); ++b) {
+      for (std::size_t i = 0; i < movers_[b]; ++i) mover_.push_back(block_movers_[b * kGrain + i]);
+    }
     keep_.resize(mover_.size());
     parallel_for(mover_.size(), kGrain, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) keep_[i] = still_pays(mover_[i], state) ? 1 : 0;
@@ -79,35 +88,37 @@ class RefineLabelPropagation {
     return apply(state);
   }
 
-  void propose(NodeId v, std::uint64_t key, const BlockState& state, RatingMap& rating) {
-    if (active_[v] == 0) return;
+  // Whether v wants to move; target_ says where.
+  bool propose(NodeId v, std::uint64_t key, const BlockState& state, RatingMap& rating) {
     active_[v] = 0;
     const std::span<const Block> block = state.block;
     const std::span<const Weight> block_weight = state.weight, limit = state.limit;
     const Block own = block[v];
     rating.clear();
-    graph_->for_neighbors(v, [&](NodeId u, Weight w) { rating.add(block[u], w); });
-    if (rating.size() == 0 || (rating.size() == 1 && rating.entries()[0].key == own)) return;
+    graph_->for_neighbors(v, [&](NodeId u, Weight w) { rating.add(block.data()[u], w); });
+    if (rating.size() == 0 || (rating.size() == 1 && rating.entries()[0].key == own)) return false;
     const Weight internal = rating[own];
     const Weight node = graph_->weight_of(v);
     const Weight own_room = limit[own] - block_weight[own];
     Block best = own;
     Weight best_rating = internal;
-    std::uint64_t best_tie = 0;
+    std::uint32_t best_tie = 0;
+    const std::uint64_t tie_key = hash(key, v);
     for (const RatingMap::Entry& entry : rating.entries()) {
       if (entry.key == own || entry.weight < best_rating) continue;
       const Weight room = limit[entry.key] - block_weight[entry.key] - node;
       if (room < 0 || (entry.weight == internal && room <= own_room)) continue;
-      const std::uint64_t tie = hash(key, v, entry.key);
+      const std::uint32_t tie = tie_break(tie_key, entry.key);
       if (entry.weight > best_rating || tie > best_tie) {
         best = entry.key;
         best_rating = entry.weight;
         best_tie = tie;
       }
     }
-    if (best == own) return;
+    if (best == own) return false;
     target_[v] = best;
     gain_[v] = best_rating - internal;
+    return true;
   }
 
   // The gain of v when all neighbours with a better claim have moved.
@@ -212,8 +223,10 @@ class RefineLabelPropagation {
   }
 
   const LevelGraph* graph_ = nullptr;
-  Groups order_;
   Array<std::uint8_t> active_;
+  Array<std::uint8_t> turn_;    // the sub-round of a node
+  Array<NodeId> block_movers_;  // those of block b from b * kGrain on
+  Array<std::size_t> movers_;   // how many a block has
   Array<Block> target_;
   Array<Weight> gain_;
   Array<Weight> inflow_;
