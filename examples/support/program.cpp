@@ -50,9 +50,8 @@ void print(const tessera::Report& report) {
       profile.optimizer * percent, profile.other * percent, 100 * profile.overhead());
 }
 
-int run_program(CLI::App& app, int argc, char** argv, const std::string& program, Options& options,
-                const Train& train) {
-  add_options(app, options);
+int run_main(CLI::App& app, int argc, char** argv, const std::string& program, const std::size_t& threads,
+             const std::function<void(ExitCode& on_error)>& body) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -61,32 +60,40 @@ int run_program(CLI::App& app, int argc, char** argv, const std::string& program
   ExitCode on_error = kBadData;
   try {
     const std::size_t all = std::max(1u, std::thread::hardware_concurrency());
-    return tessera::with_threads(options.threads == 0 ? all : options.threads, [&] {
-      tessera::Report report;
-      report.program = program;
-      report.options = report_fields(options);
-      const Timer timer;
-      const tessera::Dataset data = load_dataset(options);
-      report.seconds.load = timer.seconds();
-      report.dataset = tessera::summarize(data, data.name);
-      if (report.dataset.train == 0) throw tessera::Error(data.name + ": the data set has no training nodes");
-      on_error = kFailed;
-      train(data, report);
-      print(report);
-      if (!options.report.empty()) tessera::write_report(options.report, report);
-      return kGood;
+    tessera::with_threads(threads == 0 ? all : threads, [&] {
+      body(on_error);
+      return 0;
     });
+    return kGood;
   } catch (const tessera::ConfigError& e) {
     std::fprintf(stderr, "%s: %s\n", program.c_str(), e.what());
     return kBadArguments;
-  } catch (const tessera::FormatError&
-               e) {  // of the data while it is read, later of a file that cannot be written
+  } catch (const tessera::FormatError& e) {  // names its file itself
     std::fprintf(stderr, "%s\n", e.what());
     return on_error;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s: %s\n", program.c_str(), e.what());
     return on_error;
   }
+}
+
+int run_program(CLI::App& app, int argc, char** argv, const std::string& program, Options& options,
+                const Train& train) {
+  add_options(app, options);
+  return run_main(app, argc, argv, program, options.threads, [&](ExitCode& on_error) {
+    tessera::Report report;
+    report.program = program;
+    report.options = report_fields(options);
+    const Timer timer;
+    const tessera::Dataset data = load_dataset(options);
+    report.seconds.load = timer.seconds();
+    report.dataset = tessera::summarize(data, data.name);
+    if (report.dataset.train == 0) throw tessera::Error(data.name + ": the data set has no training nodes");
+    on_error = kFailed;
+    train(data, report);
+    print(report);
+    if (!options.report.empty()) tessera::write_report(options.report, report);
+  });
 }
 
 }  // namespace examples

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <string>
 
@@ -16,6 +17,12 @@ enum ExitCode { kGood = 0, kFailed = 1, kBadArguments = 2, kBadData = 3 };
 
 /// Prints the result as a table.
 void print(const tessera::Report& report);
+
+/// A program's main: parses the command line, runs body(on_error) on `threads` threads (0: one per processor), and
+/// turns what it throws into a message and an exit status. The body sets `on_error` from kBadData to kFailed once it
+/// has read its data.
+int run_main(CLI::App& app, int argc, char** argv, const std::string& program, const std::size_t& threads,
+             const std::function<void(ExitCode& on_error)>& body);
 
 using Train = std::function<void(const tessera::Dataset& data, tessera::Report& report)>;
 

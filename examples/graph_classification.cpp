@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MIT
+//
+// Tasks about whole graphs: classes by k-fold cross-validation where the data has no split (TU), classes, yes/no
+// questions or numbers by the stored split where it has one (OGB molecules).
+// Xu et al., How powerful are graph neural networks?, ICLR 2019; Tailor et al., EGC, ICLR 2022.
+//
+//     graph_classification                              tells generated rings from stars
+//     graph_classification --data tu/PROTEINS           prints accuracy over ten folds
+//     graph_classification --data ogb/ogbg_molbace --readout last --reduce mean --runs 3
+//
+// With folds, validation curves are averaged over the folds and the epoch of the best mean is reported, as in GIN's
+// program: the same epoch for every fold, chosen on the held-out graphs themselves.
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/graph_models.hpp"
+#include "support/policies.hpp"
+#include "support/program.hpp"
+#include "tessera/core/rng.hpp"
+#include "tessera/graph/builders.hpp"
+#include "tessera/graph/folds.hpp"
+#include "tessera/graph/graph_dataset_view.hpp"
+#include "tessera/io/load_graphs.hpp"
+#include "tessera/nn/losses/squared_error.hpp"
+#include "tessera/nn/optim/adam.hpp"
+#include "tessera/nn/optim/schedules.hpp"
+#include "tessera/sampling/graph_batch_sampler.hpp"
+#include "tessera/train/console_progress.hpp"
+#include "tessera/train/trainer.hpp"
+
+namespace {
+
+struct Options {
+  std::string data;
+  examples::GraphModelOptions model;
+  std::size_t graphs = 400;
+  std::size_t epochs = 350;
+  std::size_t batch_size = 32;
+  std::size_t folds = 10;
+  std::size_t runs = 1;
+  std::uint64_t seed = 0;
+  double lr = 0.01;
+  double weight_decay = 0;
+  std::uint64_t decay_every = 50;
+  std::size_t threads = 0;
+  std::string report;
+  bool quiet = false;
+};
+
+void add_options(CLI::App& app, Options& o) {
+  app.add_option("--data", o.data, "Folder of a TU or OGB graph data set; absent: generated rings and stars");
+  app.add_option("--graphs", o.graphs, "Number of generated graphs")
+      ->check(CLI::Range(20, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--model", o.model.model)
+      ->check(CLI::IsMember(examples::graph_model_names()))
+      ->capture_default_str();
+  app.add_option("--hidden", o.model.hidden)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--layers", o.model.layers)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--dropout", o.model.dropout, "Of the rows behind each convolution")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--head-dropout", o.model.head_dropout)->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  app.add_option("--readout", o.model.readout,
+                 "layers: GIN's recipe, every level; last: the last, then an MLP")
+      ->check(CLI::IsMember({"layers", "last"}))
+      ->capture_default_str();
+  app.add_option("--reduce", o.model.reduce, "How a graph's nodes become one row")
+      ->check(CLI::IsMember({"sum", "mean", "max"}))
+      ->capture_default_str();
+  app.add_option("--epochs", o.epochs)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--batch-size", o.batch_size, "Graphs per step")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--folds", o.folds, "Of the cross-validation, where the data has no split")
+      ->check(CLI::Range(2, 1000))
+      ->capture_default_str();
+  app.add_option("--runs", o.runs, "Repetitions, where the data has a split")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--seed", o.seed)->capture_default_str();
+  app.add_option("--lr", o.lr, "Learning rate of Adam")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--weight-decay", o.weight_decay)->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--decay-every", o.decay_every, "Epochs after which the learning rate is halved")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--threads", o.threads, "0: one per processor")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app.add_option("--report", o.report, "Write the result as JSON");
+  app.add_flag("--quiet", o.quiet, "No progress on stderr");
+}
+
+/// Rings (class 0) and stars (class 1) of 5 to 24 nodes with up to as many extra links; every node's feature is 1.
+tessera::GraphDataset rings_and_stars(std::size_t graphs, std::uint64_t seed) {
+  tessera::GraphDataset data;
+  data.name = "rings and stars (generated, G=" + std::to_string(graphs) + ")";
+  std::vector<tessera::NodeId> source;
+  std::vector<tessera::NodeId> target;
+  std::size_t n = 0;
+  for (std::size_t g = 0; g < graphs; ++g) {
+    tessera::CounterRng rng(tessera::make_key(seed, 0, tessera::Purpose::generate), 0, g);
+    const std::size_t size = 5 + static_cast<std::size_t>(rng.below(20));
+    const auto link = [&](std::size_t u, std::size_t v) {
+      source.push_back(static_cast<tessera::NodeId>(n + u));
+      target.push_back(static_cast<tessera::NodeId>(n + v));
+    };
+    for (std::size_t i = 1; i < size; ++i) link(i, g % 2 == 0 ? i - 1 : 0);
+    if (g % 2 == 0) link(0, size - 1);
+    for (std::uint64_t extra = rng.below(size); extra > 0; --extra) {
+      link(static_cast<std::size_t>(rng.below(size)), static_cast<std::size_t>(rng.below(size)));
+    }
+    n += size;
+    data.node_ptr.push_back(n);
+    data.targets.classes.push_back(static_cast<std::int32_t>(g % 2));
+    data.roles.push_back(tessera::Role::none);
+  }
+  data.targets.num_classes = 2;
+  data.graph = tessera::build_csr(n, {source, target, {}},
+                                  {.symmetrize = true, .self_loops = tessera::SelfLoops::drop})
+                   .graph;
+  data.features = tessera::Tensor<float>::filled(n, 1, 1.0f);
+  return data;
+}
+
+/// One column per degree up to 64 and one for all above: the features of graphs that have none.
+tessera::Tensor<float> degree_columns(const tessera::CsrGraph& graph) {
+  std::size_t largest = 0;
+  for (std::size_t i = 0; i < graph.num_nodes(); ++i) largest = std::max(largest, graph.degree(i));
+  const std::size_t columns = std::min<std::size_t>(largest, 65) + 1;
+  auto out = tessera::Tensor<float>::zeros(graph.num_nodes(), columns);
+  for (std::size_t i = 0; i < graph.num_nodes(); ++i) out(i, std::min(graph.degree(i), columns - 1)) = 1.0f;
+  return out;
+}
+
+tessera::GraphDataset load(const Options& o) {
+  tessera::GraphDataset data =
+      o.data.empty() ? rings_and_stars(o.graphs, o.seed) : tessera::io::load_graphs(o.data);
+  if (!data.categories.empty()) data.features = tessera::one_hot(data.features.view(), data.categories);
+  if (data.num_features() == 0) data.features = degree_columns(data.graph);
+  return data;
+}
+
+struct GraphLoss {
+  tessera::GraphTask task = tessera::GraphTask::classes;
+
+  template <class Ctx>
+  tessera::Var operator()(Ctx& ctx, tessera::Var y, const tessera::Targets& targets) const {
+    if (task == tessera::GraphTask::regression) return tessera::SquaredError{}(ctx, y, targets);
+    return examples::ChosenLoss{task == tessera::GraphTask::indicators}(ctx, y, targets);
+  }
+};
+
+/// Trains one network on the roles of the view.
+tessera::FitReport train(const Options& o, const tessera::GraphDatasetView& view, tessera::GraphTask task,
+                         std::uint64_t seed, const std::string& label) {
+  auto model = examples::make_graph_model(o.model, view.num_features(), view.num_classes(), seed);
+  tessera::Trainer trainer{model, tessera::GraphBatchSampler(view.node_ptr, {.batch_size = o.batch_size}),
+                           GraphLoss{task}, tessera::Adam{.lr = o.lr, .weight_decay = o.weight_decay}};
+  examples::Maybe<tessera::ConsoleProgress> progress;
+  if (!o.quiet) progress.hook.emplace(tessera::ConsoleProgressOptions{.label = label});
+  const bool yes_no = task == tessera::GraphTask::indicators;
+  const examples::ChosenStopping rule{yes_no ? "best-metric" : "best-loss", tessera::kNoPatience};
+  return trainer.fit(view,
+                     {.epochs = o.epochs,
+                      .seed = seed,
+                      .metric = yes_no ? tessera::Metric::roc_auc : tessera::Metric::automatic},
+                     rule, tessera::StepDecay{.every = o.decay_every, .gamma = 0.5}, progress);
+}
+
+struct Mean {
+  double mean = 0;
+  double deviation = 0;
+};
+
+Mean mean_of(const std::vector<double>& values) {
+  Mean out;
+  const auto n = static_cast<double>(values.size());
+  out.mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
+  for (const double v : values) out.deviation += (v - out.mean) * (v - out.mean);
+  out.deviation = values.size() < 2 ? 0 : std::sqrt(out.deviation / (n - 1));
+  return out;
+}
+
+void cross_validate(const Options& o, const tessera::GraphDataset& data, tessera::Report& report) {
+  const auto fold = tessera::stratified_folds(data.targets.classes, o.folds, o.seed);
+  std::vector<double> curve(o.epochs, 0.0);
+  for (std::size_t k = 0; k < o.folds; ++k) {
+    const auto roles = tessera::fold_roles(fold, static_cast<std::uint32_t>(k));
+    tessera::GraphDatasetView view = data;
+    view.roles = roles;
+    tessera::FitReport fit = train(o, view, data.targets.task, o.seed + k,
+                                   "fold " + std::to_string(k + 1) + "/" + std::to_string(o.folds));
+    for (std::size_t e = 0; e < o.epochs; ++e)
+      curve[e] += fit.history[e].evaluation.val.metric / static_cast<double>(o.folds);
+    report.seconds.train += fit.seconds_train;
+    report.runs.push_back({.seed = o.seed + k, .fit = std::move(fit), .additions = {}});
+  }
+  const auto best = static_cast<std::size_t>(std::max_element(curve.begin(), curve.end()) - curve.begin());
+  std::vector<double> held_out;
+  for (const tessera::RunSummary& run : report.runs)
+    held_out.push_back(run.fit.history[best].evaluation.val.metric);
+  const Mean result = mean_of(held_out);
+  std::printf("accuracy %.2f +- %.2f over %zu folds, epoch %zu\n", 100 * result.mean, 100 * result.deviation,
+              o.folds, best + 1);
+  report.additions = {{"folds", static_cast<std::int64_t>(o.folds)},
+                      {"epoch", static_cast<std::int64_t>(best)},
+                      {"accuracy_mean", result.mean},
+                      {"accuracy_std", result.deviation}};
+}
+
+void train_on_split(const Options& o, const tessera::GraphDataset& data, tessera::Report& report) {
+  const bool regression = data.targets.task == tessera::GraphTask::regression;
+  std::vector<double> scores;
+  for (std::size_t r = 0; r < o.runs; ++r) {
+    tessera::FitReport fit = train(o, data, data.targets.task, o.seed + r,
+                                   "run " + std::to_string(r + 1) + "/" + std::to_string(o.runs));
+    const tessera::Score& test = fit.evaluation.test;
+    scores.push_back(regression ? std::sqrt(test.loss) : test.metric);
+    report.seconds.train += fit.seconds_train;
+    report.runs.push_back({.seed = o.seed + r, .fit = std::move(fit), .additions = {}});
+  }
+  const Mean result = mean_of(scores);
+  const std::string metric = regression ? "rmse" : std::string(tessera::name(report.runs.front().fit.metric));
+  std::printf("test %s %.4f +- %.4f over %zu runs\n", metric.c_str(), result.mean, result.deviation, o.runs);
+  report.additions = {{"test_" + metric + "_mean", result.mean},
+                      {"test_" + metric + "_std", result.deviation}};
+}
+
+void run(const Options& o, examples::ExitCode& on_error) {
+  tessera::Report report;
+  report.program = "graph_classification";
+  report.options = {{"data", o.data},
+                    {"model", o.model.model},
+                    {"hidden", static_cast<std::int64_t>(o.model.hidden)},
+                    {"layers", static_cast<std::int64_t>(o.model.layers)},
+                    {"readout", o.model.readout},
+                    {"reduce", o.model.reduce},
+                    {"epochs", static_cast<std::int64_t>(o.epochs)},
+                    {"batch_size", static_cast<std::int64_t>(o.batch_size)},
+                    {"lr", o.lr},
+                    {"seed", static_cast<std::int64_t>(o.seed)}};
+  const examples::Timer timer;
+  const tessera::GraphDataset data = load(o);
+  tessera::validate(data);
+  on_error = examples::kFailed;
+  report.seconds.load = timer.seconds();
+  report.dataset = tessera::summarize(tessera::GraphDatasetView(data), data.name);
+  const auto model = examples::make_graph_model(o.model, data.num_features(), data.targets.width(), o.seed);
+  std::printf("%s\n%zu graphs, %zu nodes, %zu stored edges, %zu features; %zu parameters\n",
+              data.name.c_str(), data.num_graphs(), data.num_nodes(), data.graph.num_edges(),
+              data.num_features(), model.parameters().num_parameters());
+  if (report.dataset.train > 0) {
+    train_on_split(o, data, report);
+  } else {
+    cross_validate(o, data, report);
+  }
+  std::printf("seconds: load %.2f, train %.2f; peak memory %.0f MB\n", report.seconds.load,
+              report.seconds.train, static_cast<double>(tessera::peak_rss_bytes()) / 1e6);
+  if (!o.report.empty()) tessera::write_report(o.report, report);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Trains a graph neural network on tasks about whole graphs"};
+  Options options;
+  add_options(app, options);
+  return examples::run_main(app, argc, argv, "graph_classification", options.threads,
+                            [&](examples::ExitCode& on_error) { run(options, on_error); });
+}

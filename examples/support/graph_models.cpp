@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#include "support/graph_models.hpp"
+
+#include <array>
+#include <string_view>
+
+#include "tessera/core/error.hpp"
+#include "tessera/nn/layers/egc_conv.hpp"
+#include "tessera/nn/layers/gat_conv.hpp"
+#include "tessera/nn/layers/gcn_conv.hpp"
+#include "tessera/nn/layers/gin_conv.hpp"
+#include "tessera/nn/layers/sage_conv.hpp"
+#include "tessera/nn/nets/graph_net.hpp"
+
+namespace examples {
+namespace {
+
+using tessera::AnyTrainableModel;
+
+struct Sizes {
+  std::size_t features;
+  std::size_t out;
+  std::uint64_t seed;
+};
+
+template <class Conv>
+AnyTrainableModel<> network(const GraphModelOptions& o, const Sizes& sizes,
+                            const typename Conv::Options& conv = {}) {
+  typename tessera::GraphNet<Conv>::Options net{.in = sizes.features,
+                                                .hidden = o.hidden,
+                                                .out = sizes.out,
+                                                .layers = o.layers,
+                                                .dropout = o.dropout,
+                                                .head_dropout = o.head_dropout,
+                                                .seed = sizes.seed,
+                                                .conv = conv};
+  if (o.readout == "layers") {
+    net.readout = tessera::GraphReadout::layers;
+  } else {
+    net.embed = true;
+    net.residual = true;
+    net.head_layers = 2;
+  }
+  net.reduce = o.reduce == "sum"    ? tessera::Reduce::sum
+               : o.reduce == "mean" ? tessera::Reduce::mean
+                                    : tessera::Reduce::max;
+  return tessera::GraphNet<Conv>(net);
+}
+
+template <class Conv>
+AnyTrainableModel<> plain(const GraphModelOptions& o, const Sizes& sizes) {
+  return network<Conv>(o, sizes);
+}
+
+AnyTrainableModel<> egc_m(const GraphModelOptions& o, const Sizes& sizes) {
+  using tessera::Aggregator;
+  return network<tessera::EgcConv<>>(
+      o, sizes, {.heads = 4, .aggregators = {Aggregator::sum, Aggregator::mean, Aggregator::max}});
+}
+
+struct Entry {
+  std::string_view name;
+  AnyTrainableModel<> (*make)(const GraphModelOptions&, const Sizes&);
+};
+
+// One line per model.
+constexpr std::array kModels{
+    Entry{"gin", plain<tessera::GinConv<>>},   Entry{"gcn", plain<tessera::GcnConv<>>},
+    Entry{"sage", plain<tessera::SageConv<>>}, Entry{"gat", plain<tessera::GatConv<>>},
+    Entry{"egc-s", plain<tessera::EgcConv<>>}, Entry{"egc-m", egc_m},
+};
+
+}  // namespace
+
+std::vector<std::string> graph_model_names() {
+  std::vector<std::string> names;
+  for (const Entry& entry : kModels) names.emplace_back(entry.name);
+  return names;
+}
+
+tessera::AnyTrainableModel<> make_graph_model(const GraphModelOptions& o, std::size_t features,
+                                              std::size_t out, std::uint64_t seed) {
+  for (const Entry& entry : kModels) {
+    if (entry.name == o.model) return entry.make(o, {features, out, seed});
+  }
+  throw tessera::ConfigError(tessera::message("make_graph_model: no model is called ", o.model));
+}
+
+}  // namespace examples
