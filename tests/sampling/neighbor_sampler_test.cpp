@@ -299,3 +299,22 @@ TEST_CASE("FirstAppearanceIds numbers lists as reading them in order would, at a
     });
   }
 }
+
+TEST_CASE("InOrderSteps does every step once, in order, and leaves none") {
+  for (const std::size_t threads : {1u, 2u, 4u, 8u}) {
+    with_threads(threads, [&] {
+      for (const std::size_t ranges : {1u, 2u, 100u, 3000u}) {
+        InOrderSteps steps(ranges);
+        std::vector<std::size_t> done;
+        std::vector<int> ready(ranges);
+        parallel_blocks(ranges, [&](std::size_t k) {
+          ready[k] = 1;
+          steps.finished(k,
+                         [&](std::size_t step) { done.push_back(step + (ready[step] == 1 ? 0u : ranges)); });
+        });
+        REQUIRE(done.size() == ranges);
+        for (std::size_t k = 0; k < ranges; ++k) REQUIRE(done[k] == k);
+      }
+    });
+  }
+}

@@ -178,47 +178,23 @@ class BlockSampler {
     batch.halo_begin = batch.node_id.size();
   }
 
+  /// What the seeds aggregate from, before it is renumbered: row i belongs to seeds[i], columns are global ids.
+  /// Fills the forward half of `links` and leaves num_src 0.
+  void sample_links(const SampleSource& source, const AggregationSpec& spec, std::span<const NodeId> seeds,
+                    BatchKey key, Workspace& workspace, Block& links) const {
+    check_seeds(seeds, source.graph.num_rows, P::kName);
+    picker_.check(source.graph);
+    workspace.coefficients.prepare(source.graph, spec);
+    workspace.reached.assign(1, seeds.size());
+    pick_rows(source.graph, seeds, key, 0, workspace, links, nullptr);
+    links.num_src = 0;
+  }
+
  private:
-  /// One layer: pick, number, weigh, transpose.
+  /// One layer: pick, weigh, number, transpose.
   void grow(CsrView<> graph, BatchKey key, std::uint32_t hop, Workspace& workspace, MiniBatch& batch,
             Block& block) const {
-    bool expand_once = false;
-    if constexpr (requires { picker_.expand_once(); }) expand_once = picker_.expand_once();
-    const LayerView layer{graph,
-                          workspace.coefficients,
-                          batch.node_id.span(),
-                          workspace.reached,
-                          hop,
-                          expand_once,
-                          make_key(key.seed, key.epoch, Purpose::pick),
-                          static_cast<std::uint32_t>(key.batch)};
-    picker_.begin_layer(layer, workspace.picker);
-    block.num_dst = layer.rows.size();
-    block.symmetric = false;
-    offsets(layer, workspace);
-    if constexpr (P::kExact) {
-      detail::resize_roomy(block.row_ptr, block.num_dst + 1);
-      std::copy(workspace.offset.begin(), workspace.offset.end(), block.row_ptr.begin());
-      room_for_entries(graph, workspace, block);
-      for_ranges(block.row_ptr, [&](std::size_t begin, std::size_t end) {
-        constexpr std::size_t kRows = 32;  // few enough that what was prefetched is still there
-        for (; begin < end; begin += kRows) {
-          const std::size_t last = std::min(end, begin + kRows);
-          for (std::size_t i = begin; i < last; ++i) pick_row(layer, i, workspace);
-          for (std::size_t i = begin; i < last; ++i) fill_row(layer, i, workspace, block);
-        }
-      });
-    } else {
-      pick_within_capacity(layer, workspace, block);
-      room_for_entries(graph, workspace, block);
-      for_ranges(block.row_ptr, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) fill_row(layer, i, workspace, block);
-      });
-    }
-    if (batch.node_id.capacity() < batch.node_id.size() + block.col.size()) {
-      batch.node_id.reserve(batch.node_id.size() + block.col.size() + block.col.size() / 3);
-    }
-    workspace.ids.append(block.col.span(), batch.node_id);
+    pick_rows(graph, batch.node_id.span(), key, hop, workspace, block, &batch.node_id);
     block.num_src = batch.node_id.size();
     workspace.transpose.reserve(block.col.capacity());
     block.transpose_row_ptr.reserve(batch.node_id.capacity() + 1);
@@ -230,6 +206,47 @@ class BlockSampler {
                    block.transpose_edge);
   }
 
+  /// The forward half of a block. Its columns are global ids, or with `nodes` (which begin with the rows)
+  /// numbers in the order of appearance.
+  void pick_rows(CsrView<> graph, std::span<const NodeId> rows, BatchKey key, std::uint32_t hop,
+                 Workspace& workspace, Block& block, Array<NodeId>* nodes) const {
+    bool expand_once = false;
+    if constexpr (requires { picker_.expand_once(); }) expand_once = picker_.expand_once();
+    LayerView layer{graph,
+                    workspace.coefficients,
+                    rows,
+                    workspace.reached,
+                    hop,
+                    expand_once,
+                    make_key(key.seed, key.epoch, Purpose::pick),
+                    static_cast<std::uint32_t>(key.batch)};
+    picker_.begin_layer(layer, workspace.picker);
+    block.num_dst = rows.size();
+    block.symmetric = false;
+    offsets(layer, workspace);
+    if constexpr (P::kExact) {
+      detail::resize_roomy(block.row_ptr, block.num_dst + 1);
+      std::copy(workspace.offset.begin(), workspace.offset.end(), block.row_ptr.begin());
+      room_for_entries(graph, workspace, block);
+      room_for_nodes(block, nodes, layer);
+      fill_ranges(workspace, block, nodes, [&](std::size_t begin, std::size_t end) {
+        constexpr std::size_t kRows = 32;  // few enough that what was prefetched is still there
+        for (; begin < end; begin += kRows) {
+          const std::size_t last = std::min(end, begin + kRows);
+          for (std::size_t i = begin; i < last; ++i) pick_row(layer, i, workspace);
+          for (std::size_t i = begin; i < last; ++i) fill_row(layer, i, workspace, block);
+        }
+      });
+    } else {
+      pick_within_capacity(layer, workspace, block);
+      room_for_entries(graph, workspace, block);
+      room_for_nodes(block, nodes, layer);
+      fill_ranges(workspace, block, nodes, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) fill_row(layer, i, workspace, block);
+      });
+    }
+  }
+
   template <class F>
   static void for_ranges(std::span<const EdgeId> row_ptr, F&& body) {
     const std::size_t ranges = detail::block_ranges(row_ptr);
@@ -237,6 +254,24 @@ class BlockSampler {
       const std::size_t begin = detail::range_row(row_ptr, k, ranges);
       const std::size_t end = detail::range_row(row_ptr, k + 1, ranges);
       if (begin < end) body(begin, end);
+    });
+  }
+
+  /// Fills ranges of rows in parallel and numbers the finished ones in order meanwhile.
+  template <class F>
+  static void fill_ranges(Workspace& workspace, Block& block, Array<NodeId>* nodes, F&& fill) {
+    const std::span<const EdgeId> row_ptr = block.row_ptr;
+    const std::size_t ranges = detail::block_ranges(row_ptr);
+    const auto first_row = [&](std::size_t k) { return detail::range_row(row_ptr, k, ranges); };
+    InOrderSteps steps(ranges);
+    parallel_blocks(ranges, [&](std::size_t k) {
+      fill(first_row(k), first_row(k + 1));
+      if (nodes == nullptr) return;
+      steps.finished(k, [&](std::size_t done) {
+        const EdgeId begin = row_ptr[first_row(done)];
+        const EdgeId end = row_ptr[first_row(done + 1)];
+        workspace.ids.append(block.col.span().subspan(begin, end - begin), *nodes);
+      });
     });
   }
 
@@ -264,6 +299,15 @@ class BlockSampler {
     detail::resize_roomy(block.col, entries);
     detail::resize_roomy(block.edge_id, entries);
     detail::resize_roomy(block.weight, weigh ? entries : 0);
+  }
+
+  /// Numbering must not move the rows that are being read.
+  static void room_for_nodes(const Block& block, Array<NodeId>* nodes, LayerView& layer) {
+    if (nodes == nullptr) return;
+    FirstAppearanceIds::check(nodes->size(), block.col.size());
+    const std::size_t most = nodes->size() + block.col.size();
+    if (nodes->capacity() < most) nodes->reserve(most + most / 3);
+    layer.rows = nodes->span().first(layer.rows.size());
   }
 
   /// Returns how many entries the row will have.
