@@ -45,7 +45,8 @@ enum class Aggregator : std::uint8_t {
 /// Under the square root of Aggregator::std.
 inline constexpr double kStdEps = 1e-5;
 
-/// What `spmm_multi` writes besides the aggregates, for backward. Empty views are not written.
+/// What `spmm_multi` writes besides the aggregates, for backward, as far as its aggregators need it. Empty views are not
+/// written.
 template <Real T>
 struct MultiSaved {
   MatrixView<T> mean{};                ///< [N, F], for var and std
@@ -229,7 +230,7 @@ void multi_rows(const CsrView<>& a, MatrixView<const T> x, std::span<const Aggre
     if (run.count == 0 && row.arg_smallest != nullptr) std::fill_n(row.arg_smallest, cols, -1);
     T* const to = place(i, scratch);
     finish_multi<W>(aggregators, plan.sums.shifted, run.count, cols, run.shift, row,
-                    row_or_null(saved.mean, i), to);
+                    plan.sums.shifted ? row_or_null(saved.mean, i) : nullptr, to);
     done(level, i, to);
   };
   ranges.for_each(

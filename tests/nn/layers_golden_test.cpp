@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/nn_cases.hpp"
+#include "tessera/io/npz.hpp"
+#include "tessera/nn/layers/egc_conv.hpp"
+#include "tessera/nn/layers/gat_conv.hpp"
+#include "tessera/nn/layers/gin_conv.hpp"
+#include "tessera/nn/ops/identity_mapping.hpp"
+#include "tessera/nn/ops/propagate.hpp"
+
+// What PyTorch Geometric computes (tests/golden/make_layers_golden.py), layer by layer, in double.
+namespace {
+
+using namespace tessera;
+using namespace tessera::testing;
+
+// Normalised weights are float: half a unit of 6e-8 in each of two factors, three times over. Else double throughout.
+constexpr double kWeightTolerance = 2e-6;
+constexpr double kTolerance = 1e-12;
+
+class Golden {
+ public:
+  Golden() : file_(std::string(TESSERA_TEST_DATA) + "/golden/layers.npz") {}
+
+  Tensor<double> matrix(const std::string& name) const {
+    const io::NpyArray array = file_.read(name);
+    REQUIRE(array.rank() == 2);
+    Tensor<double> out(array.dim(0), array.dim(1));
+    REQUIRE(array.bytes().size() == out.size() * sizeof(double));
+    for (std::size_t i = 0; i < out.rows(); ++i) {
+      std::memcpy(out.row(i).data(), array.bytes().data() + i * out.cols() * sizeof(double),
+                  out.cols() * sizeof(double));
+    }
+    return out;
+  }
+  CsrGraph graph() const {
+    return build_csr(7, {ids("graph.source"), ids("graph.target"), {}}, options()).graph;
+  }
+
+ private:
+  static BuildOptions options() { return {.self_loops = SelfLoops::keep}; }
+  std::vector<NodeId>& ids(const std::string& name) const {
+    const io::NpyArray array = file_.read(name);
+    std::vector<std::int64_t> wide(array.size());
+    std::memcpy(wide.data(), array.bytes().data(), array.bytes().size());
+    std::vector<NodeId>& out = name == "graph.source" ? source_ : target_;
+    out.clear();
+    for (const std::int64_t v : wide) out.push_back(static_cast<NodeId>(v));
+    return out;
+  }
+
+  io::NpzFile file_;
+  mutable std::vector<NodeId> source_, target_;
+};
+
+void check_close(const Golden& golden, const std::string& name, MatrixView<const double> got,
+                 double tolerance) {
+  INFO(name);
+  CHECK(max_difference<double>(got, golden.matrix(name).view()) <= tolerance);
+}
+
+/// Runs `layer(tape, x)` with the case's parameters and compares output and gradients.
+template <class F>
+void check_case(const Golden& golden, const std::string& name, const std::string& prefix,
+                ParameterBlock<double>& block, double tolerance, F&& layer) {
+  for (const ParameterInfo& info : block.parameters()) {
+    if (!info.trained) continue;
+    const Tensor<double> value = golden.matrix(name + "." + info.name.substr(prefix.size()));
+    const auto to = block.value(block.find(info.name));
+    REQUIRE((to.rows() == value.rows() && to.cols() == value.cols()));
+    for (std::size_t i = 0; i < to.rows(); ++i)
+      std::copy(value.row(i).begin(), value.row(i).end(), to.row(i).begin());
+  }
+  const auto x = golden.matrix(name + ".x");
+  auto x_grad = Tensor<double>::zeros(x.rows(), x.cols());
+  Tape<double> tape;
+  const Var y = layer(tape, tape.parameter({x.view(), x_grad.view()}));
+  check_close(golden, name + ".y", tape.value(y), tolerance);
+  tape.backward(y, golden.matrix(name + ".g").view());
+  check_close(golden, name + ".x.grad", x_grad.view(), tolerance);
+  for (const ParameterInfo& info : block.parameters()) {
+    if (!info.trained) continue;
+    check_close(golden, name + "." + info.name.substr(prefix.size()) + ".grad",
+                block.grad(block.find(info.name)), tolerance);
+  }
+}
+
+template <class Conv>
+void check_conv(const Golden& golden, const std::string& name, std::size_t out,
+                const typename Conv::Options& options) {
+  ParameterBlock<double> block;
+  const Conv conv(block, "conv", 5, out, options);
+  const AggregationSpec spec = Conv::aggregation(options);
+  const CsrGraph graph = golden.graph();
+  const PreparedAdjacency prepared = prepare_adjacency(graph, spec);
+  const Adjacency a = prepared.adjacency();
+  check_case(golden, name, "conv.", block,
+             spec.normalization == Normalization::none ? kTolerance : kWeightTolerance,
+             [&](auto& tape, Var x) {
+               if constexpr (requires { conv(tape, block, a, x, Finish{}, Pass{}); }) {
+                 return conv(tape, block, a, x, Finish{}, Pass{.training = true});
+               } else {
+                 return conv(tape, block, a, x, Finish{});
+               }
+             });
+}
+
+TEST_CASE("attention layers equal PyTorch Geometric's, gradients included") {
+  const Golden golden;
+  check_conv<GatConv<double>>(golden, "gat", 6, {.heads = 2});
+  check_conv<GatConv<double>>(golden, "gat_mean", 4, {.heads = 3, .concat = false});
+}
+
+TEST_CASE("EGC layers equal PyTorch Geometric's, gradients included") {
+  const Golden golden;
+  using A = Aggregator;
+  check_conv<EgcConv<double>>(golden, "egc_s", 6, {.heads = 2, .bases = 3});
+  check_conv<EgcConv<double>>(golden, "egc_m", 6,
+                              {.heads = 2, .bases = 3, .aggregators = {A::symmetric, A::max, A::mean}});
+  check_conv<EgcConv<double>>(golden, "egc_other", 6,
+                              {.heads = 3, .bases = 2, .aggregators = {A::sum, A::var, A::min}});
+}
+
+TEST_CASE("GIN equals PyTorch Geometric's, gradients included") {
+  const Golden golden;
+  check_conv<GinConv<double>>(golden, "gin", 4, {});
+}
+
+TEST_CASE("the steps of APPNP and GCNII equal PyTorch Geometric's, gradients included") {
+  const Golden golden;
+  const CsrGraph graph = golden.graph();
+  const PreparedAdjacency prepared = prepare_adjacency(graph, {Normalization::symmetric, true, 0.0f});
+  const Adjacency a = prepared.adjacency();
+  ParameterBlock<double> none;
+  check_case(golden, "appnp", "", none, kWeightTolerance, [&](auto& tape, Var x) {
+    Var z = x;
+    for (int k = 0; k < 3; ++k) z = propagate(tape, a, z, x, 0.2);
+    return z;
+  });
+  const double beta = std::log(0.5 / 2 + 1.0);
+  ParameterBlock<double> plain;
+  const Parameter w = plain.add("weight1", 5, 5);
+  check_case(golden, "gcn2", "", plain, kWeightTolerance, [&](auto& tape, Var x) {
+    const Var r = propagate(tape, a, x, x, 0.1);
+    return linear(tape, r, identity_mapping(tape, tape.parameter(plain[w]), 1 - beta, beta));
+  });
+  ParameterBlock<double> starred;
+  const Parameter w1 = starred.add("weight1", 5, 5);
+  const Parameter w2 = starred.add("weight2", 5, 5);
+  check_case(golden, "gcn2_star", "", starred, kWeightTolerance, [&](auto& tape, Var x) {
+    const Var left = identity_mapping(tape, tape.parameter(starred[w1]), 0.9 * (1 - beta), 0.9 * beta);
+    const Var right = identity_mapping(tape, tape.parameter(starred[w2]), 0.1 * (1 - beta), 0.1 * beta);
+    return linear_pair(tape, aggregate(tape, a, x), left, x, right);
+  });
+}
+
+}  // namespace
