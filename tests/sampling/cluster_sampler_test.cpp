@@ -195,6 +195,33 @@ TEST_CASE("ClusterSampler visits every node with a part once per epoch") {
   if (clusters <= 3) CHECK(first_batches.size() > 1);  // epochs are shuffled
 }
 
+TEST_CASE("ClusterSampler brings back links between parts as often as chance joins their parts") {
+  // Two parts meet in a batch of q out of P with probability (q - 1) / (P - 1). Epochs are independent, and the
+  // entries one epoch restores lie in [0, cut]: their standard deviation is at most cut / 2.
+  const std::size_t num_parts = 12;
+  const std::size_t q = 3;
+  const CsrGraph graph = cliques(num_parts, 5, true);
+  std::vector<PartId> parts;
+  for (std::uint32_t v = 0; v < 5 * num_parts; ++v) parts.push_back(part_id(v / 5));
+  const ClusterSampler sampler(parts, {.clusters_per_batch = q});
+  const SampleSource source{graph.view(), true, {}};
+  ClusterSampler::Workspace workspace;
+  MiniBatch batch;
+  const double inside = 20.0 * static_cast<double>(num_parts);
+  const double cut = 2.0 * static_cast<double>(num_parts);
+  const std::uint64_t epochs = 400;
+  double kept = 0;
+  for (std::uint64_t epoch = 0; epoch < epochs; ++epoch) {
+    for (std::uint64_t b = 0; b < sampler.num_batches(source); ++b) {
+      sampler.sample(source, {Normalization::none, false, 0.0f}, {7, epoch, b}, workspace, batch);
+      kept += static_cast<double>(batch.blocks[0].col.size());
+    }
+  }
+  const double mean = kept / static_cast<double>(epochs) - inside;
+  const double want = cut * static_cast<double>(q - 1) / static_cast<double>(num_parts - 1);
+  CHECK(std::abs(mean - want) <= 5 * (cut / 2) / std::sqrt(static_cast<double>(epochs)));
+}
+
 TEST_CASE("ClusterSampler: a batch depends on its key alone, not on history or threads") {
   const CsrGraph graph = with_random_weights(random_directed(20'000, 150'000, 15), 16);
   const ClusterSampler sampler(random_parts(20'000, 40, 17), {.clusters_per_batch = 7});

@@ -45,6 +45,11 @@ TEST_CASE("diagnose_clusters on G6, one part per batch") {
       -(2 / 3.) * std::log2(2 / 3.) - (1 / 3.) * std::log2(1 / 3.);  // part 0: classes 0, 0, 1
   CHECK(near(one.part_entropy, 3 * first / 5));                      // part 1 is pure
   CHECK(near(one.batch_entropy, one.part_entropy));
+  REQUIRE(one.part_entropies.size() == 2);
+  CHECK(near(one.part_entropies[0], first));
+  CHECK(one.part_entropies[1] == 0);
+  REQUIRE(one.batch_entries.size() == 2);
+  CHECK(one.batch_entries[0] + one.batch_entries[1] == 8);
   const double all = -(2 / 5.) * std::log2(2 / 5.) - (3 / 5.) * std::log2(3 / 5.);
   CHECK(near(one.overall_entropy, all));
 

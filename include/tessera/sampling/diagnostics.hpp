@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "tessera/core/array.hpp"
 #include "tessera/core/error.hpp"
@@ -35,7 +36,9 @@ struct ClusterDiagnostics {
   double batch_entropy = 0;    ///< of the labels of a batch, likewise: what joining parts repairs
   double overall_entropy = 0;  ///< of all labels: what random batches would have
   Spread batch_nodes;
-  Spread training_nodes;  ///< per batch
+  Spread training_nodes;         ///< per batch
+  Array<double> part_entropies;  ///< [parts]: of every part; empty for multi-label data
+  Array<double> batch_entries;   ///< [batches]: entries inside every batch
 };
 
 namespace detail {
@@ -61,8 +64,8 @@ class LabelEntropy {
     ++count_[static_cast<std::size_t>(label)];
     ++labelled_;
   }
-  /// Ends a group.
-  void close() {
+  /// Ends a group and returns its entropy.
+  double close() {
     const auto total = static_cast<double>(labelled_);
     double bits = 0;
     for (const std::size_t c : count_) {
@@ -73,6 +76,7 @@ class LabelEntropy {
     weight_ += total;
     count_.assign(count_.size(), 0);
     labelled_ = 0;
+    return bits;
   }
   /// The mean over groups, weighted by their labelled nodes.
   double mean() const noexcept { return weight_ > 0 ? sum_ / weight_ : 0.0; }
@@ -114,6 +118,7 @@ inline ClusterDiagnostics diagnose_clusters(const ClusterSampler& sampler, const
                              labels.classes.size(), ", want ", graph.num_rows, ", one per node"));
   }
   const std::size_t classes = with_labels ? labels.num_classes : 0;
+  ClusterDiagnostics out;
   detail::LabelEntropy of_parts(classes);
   detail::LabelEntropy of_batches(classes);
   detail::LabelEntropy of_all(classes);
@@ -127,7 +132,8 @@ inline ClusterDiagnostics diagnose_clusters(const ClusterSampler& sampler, const
       of_parts.add(labels.classes[i]);
       of_all.add(labels.classes[i]);
     }
-    of_parts.close();
+    const double bits = of_parts.close();
+    if (with_labels) out.part_entropies.push_back(bits);
   }
   of_all.close();
 
@@ -151,7 +157,6 @@ inline ClusterDiagnostics diagnose_clusters(const ClusterSampler& sampler, const
     kept += entries[entries.size() - 1];
   }
 
-  ClusterDiagnostics out;
   const auto possible = static_cast<double>(detail::entries_inside(graph, everyone));
   const auto inside = static_cast<double>(detail::entries_inside(graph, part_of));
   out.cut_fraction = possible > 0 ? 1 - inside / possible : 0.0;
@@ -162,6 +167,7 @@ inline ClusterDiagnostics diagnose_clusters(const ClusterSampler& sampler, const
   out.part_entropy = of_parts.mean();
   out.batch_entropy = of_batches.mean();
   out.overall_entropy = of_all.mean();
+  out.batch_entries = std::move(entries);
   return out;
 }
 

@@ -46,9 +46,9 @@ class SvgChart {
     find_ranges();
   }
 
-  void draw(std::string_view caption) {
+  void draw(std::string_view caption, std::string_view x_caption = "epoch") {
     text(left_, top_ - 10, "start", caption, "font-weight='600'");
-    draw_axes();
+    draw_axes(x_caption);
     for (const Curve& curve : curves_) draw_curve(curve);
     draw_legend();
   }
@@ -95,7 +95,7 @@ class SvgChart {
   double x(double value) const { return left_ + value / std::max(1.0, x_max_) * kWidth; }
   double y(double value) const { return top_ + kHeight - (value - y_min_) / (y_max_ - y_min_) * kHeight; }
 
-  void draw_axes() {
+  void draw_axes(std::string_view x_caption) {
     const int decimals = std::clamp(static_cast<int>(-std::floor(std::log10(y_step_))), 0, 9);
     const auto steps = static_cast<int>(std::lround((y_max_ - y_min_) / y_step_));
     for (int k = 0; k <= steps; ++k) {
@@ -109,7 +109,7 @@ class SvgChart {
     }
     line(left_, top_ + kHeight, left_ + kWidth, top_ + kHeight, "stroke='#333'");
     line(left_, top_, left_, top_ + kHeight, "stroke='#333'");
-    text(left_ + kWidth / 2, top_ + kHeight + 38, "middle", "epoch");
+    text(left_ + kWidth / 2, top_ + kHeight + 38, "middle", x_caption);
   }
 
   void draw_curve(const Curve& curve) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "tessera/core/adjacency.hpp"
+#include "tessera/core/error.hpp"
 #include "tessera/nn/init/glorot.hpp"
 #include "tessera/nn/layers/stack_defaults.hpp"
 #include "tessera/nn/ops/aggregate_concat.hpp"
@@ -18,23 +19,30 @@ namespace tessera {
 
 /// The layer of Cluster-GCN's own program: Y = dropout([A_hat X | X]) W, without bias.
 ///
-/// A_hat is row-normalised over the batch with its self loops, plus `diag_lambda` times its diagonal; W gives
-/// the node itself weights of its own on top of that.
+/// With A the links of a batch and D their number per row, `diag_lambda` means what it means in that program:
+///
+///     lambda = -1   A_hat = D^-1 A, the mean over the neighbours, without the node itself; 0 without any
+///     lambda >= 0   A_hat = S + lambda diag(S) with S = (D + I)^-1 (A + I): eq. (10) for 0, (11) above
+///
+/// `symmetric` normalisation replaces S by Kipf and Welling's. Eq. (9), which adds I to A_hat, is no variant of
+/// this layer: [A_hat X + X | X] W is [A_hat X | X] W' with the halves of W summed.
 /// Shapes   x [N_src, F_in] -> y [N_dst, F_out]; weight [2 F_in, F_out]
 /// Cost     4 N F_in F_out + 2 E F_in flops
-/// Source   Chiang et al., Cluster-GCN, 2019, eq. (10), (11), and the authors' layers.py; differs from the
-///          paper: the concatenation, and dropout before W
+/// Source   Chiang et al., Cluster-GCN, 2019, eq. (10), (11), and the authors' layers.py and `diag_lambda`;
+///          differs from the paper: the concatenation, and dropout before W
 template <Real T = float>
 class ClusterGcnConv {
  public:
   using Scalar = T;
   struct Options {
-    float diag_lambda = 0.0f;
+    float diag_lambda = 0.0f;  ///< -1, or at least 0
+    Normalization normalization = Normalization::row;
     /// The rows of x are [A X | X] already, so the layer only transforms: the authors' first layer, made once
     /// from the whole training graph with the raw adjacency. F_in counts both halves, W is [F_in, F_out].
     bool precomputed = false;
   };
   static constexpr const char* kGroup = "convs";
+  static constexpr float kNoSelf = -1.0f;  ///< the diag_lambda that leaves the node out
   static constexpr StackDefaults kDefaults{.input_dropout = true,
                                            .layer_norm = true,
                                            .layer_norm_eps = 1e-9,
@@ -46,14 +54,22 @@ class ClusterGcnConv {
     return options;
   }
   static AggregationSpec aggregation(const Options& options) noexcept {
-    return {Normalization::row, true, options.diag_lambda};
+    if (options.diag_lambda == kNoSelf) return {options.normalization, false, 0.0f};
+    return {options.normalization, true, options.diag_lambda};
   }
 
   /// Adds the parameter `<name>.lin.weight` to the block.
+  ///
+  /// Errors   ConfigError for a diag_lambda that is neither -1 nor at least 0
   ClusterGcnConv(ParameterBlock<T>& block, const std::string& name, std::size_t in, std::size_t out,
                  const Options& options = {})
       : weight_(block.add(name + ".lin.weight", options.precomputed ? in : 2 * in, out)),
-        precomputed_(options.precomputed) {}
+        precomputed_(options.precomputed) {
+    if (options.diag_lambda != kNoSelf && !(options.diag_lambda >= 0)) {
+      throw ConfigError(
+          message("ClusterGcnConv: diag_lambda is ", options.diag_lambda, ", want -1 or at least 0"));
+    }
+  }
 
   /// Glorot uniform.
   void reset_parameters(ParameterBlock<T>& block, RngKey key) const {
