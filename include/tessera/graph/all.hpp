@@ -2,6 +2,7 @@
 #pragma once
 
 // Everything of the graph layer; written by scripts/make_umbrellas.sh.
+#include "tessera/graph/build_options.hpp"
 #include "tessera/graph/builders.hpp"
 #include "tessera/graph/concepts.hpp"
 #include "tessera/graph/csr_graph.hpp"

@@ -15,6 +15,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/core/ids.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/graph/build_options.hpp"
 #include "tessera/graph/csr_graph.hpp"
 #include "tessera/graph/symmetry.hpp"
 
@@ -29,26 +30,6 @@ struct EdgeList {
   std::span<const float> weight;
 
   std::size_t size() const noexcept { return source.size(); }
-};
-
-/// What becomes of links that name the same (source, target) twice.
-enum class Duplicates {
-  merge,  ///< keep the first in the order of the list, with its weight
-  sum,    ///< keep one that weighs as much as all together (added in double, in the order of the list)
-  keep    ///< keep them all: a multigraph, in the order of the list
-};
-
-/// What becomes of links from a node to itself.
-enum class SelfLoops {
-  drop,
-  keep,
-  add_missing  ///< keep, and add a loop of weight 1 to every node without one
-};
-
-struct BuildOptions {
-  bool symmetrize = false;  ///< store every link in both directions
-  Duplicates duplicates = Duplicates::merge;
-  SelfLoops self_loops = SelfLoops::drop;
 };
 
 /// What a builder did to the links it was given; loaders print it.

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "tessera/graph/builders.hpp"
+#include "tessera/graph/build_options.hpp"
 #include "tessera/io/limits.hpp"
 
 namespace tessera::io {
