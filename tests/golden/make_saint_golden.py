@@ -66,8 +66,8 @@ loss = len(subgraphs) / seen / TRAIN
 loss[TRAIN:] = 0
 out["loss_weight"] = loss
 
-# The network on the whole graph: S = D^-1 A.
-S = torch.tensor(adjacency / np.maximum(degree, 1)[:, None])
+# The network on the whole graph: S = D^-1 A, whose entries are stored as floats.
+S = torch.tensor((adjacency / np.maximum(degree, 1)[:, None]).astype(np.float32).astype(np.float64))
 F_IN, HIDDEN, CLASSES, ARCH = 5, 4, 3, [2, 1, 0]
 x = torch.tensor(numbers(N, F_IN, seed=50), requires_grad=True)
 out["net.x"] = x.detach().numpy().copy()
