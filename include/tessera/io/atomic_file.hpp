@@ -56,6 +56,18 @@ class AtomicFile {
   }
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
+  /// Replaces bytes written before, e.g. a header that could not be known yet.
+  void overwrite(std::uint64_t offset, std::span<const std::byte> bytes) {
+    flush();
+    while (!bytes.empty()) {
+      const ssize_t put = ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+      if (put < 0 && errno == EINTR) continue;
+      if (put < 0) fail_system(temporary_, "write", errno);
+      offset += static_cast<std::uint64_t>(put);
+      bytes = bytes.subspan(static_cast<std::size_t>(put));
+    }
+  }
+
   /// Bytes appended so far.
   std::uint64_t size() const noexcept { return written_; }
 

@@ -31,13 +31,14 @@ enum class Layout : std::uint8_t {
   metis,
   matrix_market,
   dimacs,
-  edge_list
+  edge_list,
+  container
 };
 
-inline constexpr std::array<std::string_view, 17> kLayoutNames = {
+inline constexpr std::array<std::string_view, 18> kLayoutNames = {
     "graphsage", "graphsaint", "planetoid",     "shchur", "heterophilous",  "dgl-reddit",
     "dgl-ppi",   "fastgcn",    "amazon2m-npz",  "gbp",    "graphsaint-bin", "ogb",
-    "csv",       "metis",      "matrix-market", "dimacs", "edge-list"};
+    "csv",       "metis",      "matrix-market", "dimacs", "edge-list",      "container"};
 
 /// The name a layout has in options and provenance records.
 constexpr std::string_view name_of(Layout layout) noexcept {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tessera/core/error.hpp"
+#include "tessera/io/container_format.hpp"
 #include "tessera/io/csv_folder.hpp"
 #include "tessera/io/detail/folder_names.hpp"
 #include "tessera/io/detect.hpp"
@@ -247,6 +248,7 @@ inline Detected detect_file(const std::filesystem::path& path) {
   if (is_graph_json(name)) return {Layout::graphsage, path};
   if (!planetoid_name(name).empty()) return {Layout::planetoid, path};
   const MappedFile file(path);
+  if (is_container(file.bytes())) return {Layout::container, path};
   const std::string_view head = as_text(file.bytes().first(std::min<std::size_t>(file.bytes().size(), 16)));
   if (head.starts_with("PK\x03\x04") || head.starts_with("PK\x05\x06")) return detect_npz(path);
   if (starts_with_ignoring_case(head, "%%matrixmarket")) return {Layout::matrix_market, path};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -20,6 +21,7 @@
 #include "tessera/io/graphsaint.hpp"
 #include "tessera/io/heterophilous.hpp"
 #include "tessera/io/load.hpp"
+#include "tessera/io/mapped_dataset.hpp"
 #include "tessera/io/matrix_market.hpp"
 #include "tessera/io/metis.hpp"
 #include "tessera/io/ogb.hpp"
@@ -81,6 +83,16 @@ inline Dataset read_metis_dataset(const std::filesystem::path& path, const ReadO
   return out;
 }
 
+/// The number of a stored split; 0 where none is asked for.
+inline std::size_t container_split(const ReadOptions& options) {
+  std::size_t number = 0;
+  const char* const end = options.split.data() + options.split.size();
+  const auto parsed = std::from_chars(options.split.data(), end, number);
+  if (!options.split.empty() && (parsed.ec != std::errc{} || parsed.ptr != end))
+    throw ConfigError(message("load: split is \"", options.split, "\", want a number for a container"));
+  return number;
+}
+
 inline Dataset read_layout(const Detected& found, const ReadOptions& options) {
   switch (found.layout) {
     case Layout::graphsage:
@@ -117,6 +129,8 @@ inline Dataset read_layout(const Detected& found, const ReadOptions& options) {
       return read_dimacs(found.path, options);
     case Layout::edge_list:
       return read_edge_list(found.path, options).data;
+    case Layout::container:
+      return read_container(found.path, {.split = container_split(options)});
   }
   throw ConfigError("load: the layout is none of its enumerators");
 }
@@ -138,7 +152,9 @@ TESSERA_DEFINE Dataset load(const std::filesystem::path& path, const ReadOptions
   if (options.node_set == NodeSet::cluster_gcn && found.layout == Layout::graphsage) {
     for (Role& role : data.roles) role = role == Role::none ? Role::train : role;  // these have no edges
   }
-  data.name = detail::variant_name(data, detail::split_read(found, options));
+  // A container keeps the name it was converted under, which says the variant already.
+  if (found.layout != Layout::container)
+    data.name = detail::variant_name(data, detail::split_read(found, options));
   return data;
 }
 
