@@ -18,6 +18,9 @@ struct Profile {
   double backward = 0;
   double optimizer = 0;  ///< clipping, step, clearing gradients
   double other = 0;      ///< hooks and bookkeeping
+  /// Inside the sampler, on whatever thread: a part of `wait`, or beside all the others where batches are
+  /// prefetched. Not in the total.
+  double sample = 0;
 
   double total() const noexcept { return wait + gather + forward + backward + optimizer + other; }
   /// The share of the time spent outside kernels, in [0, 1].
@@ -29,6 +32,7 @@ struct Profile {
     backward += p.backward;
     optimizer += p.optimizer;
     other += p.other;
+    sample += p.sample;
     return *this;
   }
 };

@@ -119,7 +119,7 @@ inline void write_score(JsonWriter& json, std::string_view key, const Score& sco
 inline void write_profile(JsonWriter& json, const Profile& p) {
   json.key("profile").begin_object().member("wait", p.wait).member("gather", p.gather);
   json.member("forward", p.forward).member("backward", p.backward).member("optimizer", p.optimizer);
-  json.member("other", p.other).member("overhead", p.overhead()).end_object();
+  json.member("other", p.other).member("overhead", p.overhead()).member("sample", p.sample).end_object();
 }
 
 inline void write_run(JsonWriter& json, const RunSummary& run) {

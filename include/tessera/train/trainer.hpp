@@ -142,6 +142,16 @@ class Trainer {
       return std::exchange(delivered_, true) ? nullptr : &constant_;
     }
 
+    /// A loader that samples beside the trainer says how long the sampler took so far; where it does not, the
+    /// trainer waits for all of it.
+    static constexpr bool kTellsTimes = requires(const typename B::template Loader<S>& loader) {
+      loader.times().sampling_seconds;
+    };
+    double sampling_seconds() const {
+      if constexpr (kTellsTimes) return loader_ ? loader_->times().sampling_seconds : 0;
+      return 0;
+    }
+
    private:
     MiniBatch constant_;
     bool delivered_ = true;
@@ -226,6 +236,7 @@ class Trainer {
     Stopwatch watch;
     double loss_sum = 0;
     std::size_t labelled = 0;
+    const double sampled_before = batches.sampling_seconds();
     batches.start(run.options().seed, record.epoch);
     for (std::uint64_t b = 0; const MiniBatch* batch = batches.next(); ++b) {
       record.profile.wait += watch.lap();
@@ -243,6 +254,8 @@ class Trainer {
       record.profile.other += watch.lap();
     }
     record.profile.wait += watch.lap();
+    record.profile.sample =
+        Batches::kTellsTimes ? batches.sampling_seconds() - sampled_before : record.profile.wait;
     record.train_loss = labelled == 0 ? 0 : loss_sum / static_cast<double>(labelled);
     record.seconds = record.profile.total();
     return record;
