@@ -33,9 +33,12 @@ ChosenStopping stopping_rule(const Options& o, const tessera::Report& report) {
 
 /// One run: a fresh model, trained, its figures appended to the report.
 void train_once(const Options& o, std::size_t run, const tessera::DatasetView& data,
-                tessera::AnySampler sampler, const ChosenStopping& rule, tessera::Report& report) {
+                tessera::AnySampler sampler, const ChosenStopping& rule, tessera::Report& report,
+                const RunExtras& extras) {
   const std::uint64_t seed = o.seed + run;
-  tessera::AnyModel<> model = make_model(o, data.num_features(), data.num_classes(), seed);
+  tessera::AnyModel<> model = extras.make_model
+                                  ? extras.make_model(seed)
+                                  : make_model(o, data.num_features(), data.num_classes(), seed);
   tessera::Trainer trainer{model, std::move(sampler), ChosenLoss{data.multilabel()},
                            tessera::Adam{.lr = o.lr, .weight_decay = o.weight_decay},
                            tessera::PrefetchOptions{}};
@@ -60,14 +63,16 @@ void train_once(const Options& o, std::size_t run, const tessera::DatasetView& d
   report.seconds.train += fit.seconds_train;
   report.seconds.infer += fit.seconds_evaluate;
   report.runs.push_back({.seed = seed, .fit = std::move(fit), .additions = {}});
+  if (extras.after) extras.after(model, report.runs.back());
 }
 
 }  // namespace
 
 void train_runs(const Options& o, const tessera::DatasetView& data,
-                const std::function<tessera::AnySampler()>& make_sampler, tessera::Report& report) {
+                const std::function<tessera::AnySampler()>& make_sampler, tessera::Report& report,
+                const RunExtras& extras) {
   const ChosenStopping rule = stopping_rule(o, report);
-  for (std::size_t run = 0; run < o.runs; ++run) train_once(o, run, data, make_sampler(), rule, report);
+  for (std::size_t run = 0; run < o.runs; ++run) train_once(o, run, data, make_sampler(), rule, report, extras);
 }
 
 }  // namespace examples

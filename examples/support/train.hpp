@@ -2,10 +2,12 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 
 #include "support/options.hpp"
 #include "tessera/graph/dataset_view.hpp"
+#include "tessera/nn/any_model.hpp"
 #include "tessera/sampling/any_sampler.hpp"
 #include "tessera/train/report.hpp"
 
@@ -22,9 +24,18 @@ class Timer {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
+/// What an example brings of its own to its runs.
+struct RunExtras {
+  /// The model of a seed, instead of the options'.
+  std::function<tessera::AnyModel<>(std::uint64_t seed)> make_model = {};
+  /// Called with the trained model and its figures, to add to them.
+  std::function<void(const tessera::AnyModel<>& model, tessera::RunSummary& run)> after = {};
+};
+
 /// Trains the options' model as many times as they say; make_sampler() gives each run its sampler. The runs'
 /// figures are appended to the report.
 void train_runs(const Options& o, const tessera::DatasetView& data,
-                const std::function<tessera::AnySampler()>& make_sampler, tessera::Report& report);
+                const std::function<tessera::AnySampler()>& make_sampler, tessera::Report& report,
+                const RunExtras& extras = {});
 
 }  // namespace examples
