@@ -101,6 +101,7 @@ FitReport train(const DatasetView& data, ClusterSampler sampler, const Options& 
                          .layers = layers,
                          .dropout = 0.2f,
                          .conv = {.diag_lambda = o.diag_lambda, .precomputed = true}}};
+  BufferPool::global().trim();  // blocks that the growing parameters left behind
   Trainer trainer{model, std::move(sampler), ChosenLoss{data.multilabel()}, Adam{.lr = 0.01},
                   PrefetchOptions{}};
   return trainer.fit(data, {.epochs = epochs, .inductive = true, .eval_every = eval_every}, BestOrLast{});
@@ -198,9 +199,9 @@ void run_entropy(const Dataset& data, const Options& o) {
 }
 
 /// Bytes that one more hidden layer keeps for backward, [A H | H], what is normalised and what comes out, and its
-/// weights with gradient and moments.
+/// weights with gradient, two moments and a copy of the best.
 double bytes_per_layer(double nodes, double hidden) {
-  return 4 * (nodes * (2 + 1 + 1) * hidden + 4 * 2 * hidden * hidden);
+  return 4 * (nodes * (2 + 1 + 1) * hidden + 5 * 2 * hidden * hidden);
 }
 
 void run_depth(const Dataset& data, const DatasetView& view, const Options& o, JsonObject& json) {
