@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "tessera/core/parallel.hpp"
 #include "tessera/graph/validate.hpp"
 #include "tessera/io/load.hpp"
 #include "tessera/io/load_graphs.hpp"
@@ -61,14 +62,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (unpack({reinterpret_cast<const char*>(data), size}, folder)) {
     io::ReadOptions options{.symmetrise = size % 2 == 0 ? io::Symmetrise::automatic : io::Symmetrise::on,
                             .max_bytes = 1 << 26};
-    try {
-      validate(io::load(folder, options));
-    } catch (const FormatError&) {
-    }
-    try {
-      validate(io::load_graphs(folder, options));
-    } catch (const FormatError&) {
-    }
+    with_threads(1, [&] {
+      try {
+        validate(io::load(folder, options));
+      } catch (const FormatError&) {
+      }
+      try {
+        validate(io::load_graphs(folder, options));
+      } catch (const FormatError&) {
+      }
+    });
   }
   std::error_code ignored;
   std::filesystem::remove_all(folder, ignored);
