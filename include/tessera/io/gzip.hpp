@@ -7,6 +7,7 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <utility>
 
 #if defined(TESSERA_HAS_ZLIB)
 #include <zlib.h>
