@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -14,13 +15,17 @@
 #include <vector>
 
 #include "tessera/core/array.hpp"
+#include "tessera/core/buffer_pool.hpp"
 #include "tessera/core/ids.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/graph/dataset.hpp"
 #include "tessera/io/class_map.hpp"
+#include "tessera/io/detail/link_ranges.hpp"
 #include "tessera/io/edge_policy.hpp"
 #include "tessera/io/file_error.hpp"
 #include "tessera/io/id_map.hpp"
+#include "tessera/io/json_scanner.hpp"
+#include "tessera/io/mapped_file.hpp"
 #include "tessera/io/node_link.hpp"
 #include "tessera/io/npy.hpp"
 #include "tessera/io/npy_convert.hpp"
@@ -111,37 +116,127 @@ namespace detail {
 /// Joins the links of a node-link file with the rows of the id map.
 class GraphSageAssembler {
  public:
-  GraphSageAssembler(NodeLinkGraph& file, const IdMap& ids, const ReadOptions& options, Place place,
-                     Place id_place, Dataset& out)
-      : file_(file),
-        ids_(ids),
+  GraphSageAssembler(const IdMap& ids, const ReadOptions& options, Place place, Place id_place, Dataset& out)
+      : ids_(ids),
         options_(options),
         place_(std::move(place)),
         id_place_(std::move(id_place)),
-        out_(out) {}
+        out_(out),
+        warnings_before_(out.provenance.warnings.size()) {}
 
-  void assemble() {
-    place_nodes();
-    assign_roles();
-    const LinkEndpoints meaning = endpoint_meaning(file_, options_.link_endpoints, place_);
-    const std::size_t dropped = resolve_links(meaning);
-    const Stored stored = file_.directed ? Stored::directed : Stored::once;
-    out_.graph =
-        build_graph(ids_.size(), {file_.source, file_.target, {}}, stored, options_, place_, out_.provenance);
-    std::string& policy = out_.provenance.edge_policy;
-    policy += meaning == LinkEndpoints::id ? ", endpoints are node ids" : ", endpoints are positions";
-    if (file_.directed) policy += ", the file says directed";
-    if (dropped != 0) policy += message(", ", dropped, " links of dropped nodes left out");
-    if (!file_.ignored_attributes.empty()) {
-      std::string names;
-      for (const std::string& a : file_.ignored_attributes) names += (names.empty() ? "" : ", ") + a;
-      warn(place_, "EDG-04", "attributes of links are ignored: ", names);
+  /// Reads the graph file. The common one, undirected and regular, goes from text to graph in ranges; what a
+  /// range cannot judge by itself is read again as a whole.
+  void assemble(const std::filesystem::path& path) {
+    std::optional<RangedGraph> ranged;
+    if (const std::uint64_t links_at = offset_of_plain_links(path); links_at != 0) {
+      ranged = read_ranges(path, links_at);
+      if (!ranged.has_value()) out_.provenance.warnings.resize(warnings_before_);
+    } else if (links_ != nullptr) {
+      return assemble(*links_);
     }
+    if (!ranged.has_value()) {
+      NodeLinkGraph file = read_node_link(path);
+      return assemble(file);
+    }
+    out_.graph = std::move(ranged->graph);
+    out_.provenance.edge_policy = describe(ranged->counts, out_.graph.num_edges(), true);
+    finish(LinkEndpoints::position, ranged->dropped_links);
   }
 
  private:
   static constexpr NodeId kDropped = kNoNode;
   static constexpr NodeId kUnknown = kNoNode - 1;
+
+  void assemble(NodeLinkGraph& file) {
+    file_ = &file;
+    links_ = &file;
+    place_nodes();
+    assign_roles();
+    const LinkEndpoints meaning = endpoint_meaning(file, options_.link_endpoints, place_);
+    const std::size_t dropped = resolve_links(meaning);
+    const Stored stored = file.directed ? Stored::directed : Stored::once;
+    out_.graph =
+        build_graph(ids_.size(), {file.source, file.target, {}}, stored, options_, place_, out_.provenance);
+    finish(meaning, dropped);
+  }
+
+  /// Reads the nodes and places them. The offset of the links where ranges may read them; 0 where they may not,
+  /// and the whole file was read into links_.
+  std::uint64_t offset_of_plain_links(const std::filesystem::path& path) {
+    const bool plain = options_.symmetrise != Symmetrise::off && options_.duplicates == Duplicates::merge &&
+                       options_.self_loops != SelfLoops::add_missing;
+    std::uint64_t links_at = 0;
+    JsonScanner json(ByteSource::file(path));
+    NodeLinkReader reader(json, std::filesystem::file_size(path));
+    reader.read_until_taken([&](const NodeLinkGraph& head, std::uint64_t offset) {
+      if (!plain || head.directed || !endpoints_must_be_positions(head, options_.link_endpoints))
+        return false;
+      links_at = offset;
+      return true;
+    });
+    whole_ = reader.take();
+    if (links_at == 0) {
+      links_ = &whole_;
+      return 0;
+    }
+    file_ = &whole_;
+    place_nodes();
+    assign_roles();
+    file_ = nullptr;
+    whole_ = {};  // the ids take as much memory as a sixth of the graph, and are done with
+    row_of_name_ = {};
+    BufferPool::global().trim();
+    return links_at;
+  }
+
+  std::optional<RangedGraph> read_ranges(const std::filesystem::path& path, std::uint64_t offset) const {
+    const std::uint64_t bytes = std::filesystem::file_size(path);
+    bool identity = row_of_position_.size() == ids_.size();
+    for (std::size_t k = 0; k < row_of_position_.size() && identity; ++k) identity = row_of_position_[k] == k;
+    LinkEnds ends{row_of_position_.size(), ids_.size(), {}, kDropped};
+    if (!identity) ends.row_of_position = row_of_position_;
+    // Blanks between the key's colon and the array: there is at most one in any file seen.
+    const MappedFile file(path);
+    const std::string_view text = as_text(file.bytes());
+    while (offset < bytes && (text[offset] == ' ' || text[offset] == '\n')) ++offset;
+    LinkRanges ranges(path, bytes, ends, options_.self_loops == SelfLoops::keep);
+    const std::uint64_t end = ranges.read(offset);
+    if (end == 0 || !rest_is_plain(path, bytes, end)) return std::nullopt;
+    return ranges.build();
+  }
+
+  /// Whether what follows the links says nothing that changes their meaning.
+  bool rest_is_plain(const std::filesystem::path& path, std::uint64_t bytes, std::uint64_t begin) const {
+    constexpr std::uint64_t kMost = std::uint64_t{1} << 20;
+    if (bytes - begin > kMost) return false;
+    const MappedFile file(path);
+    const std::string text = "{\"links\": []" + std::string(as_text(file.bytes().subspan(begin)));
+    try {
+      JsonScanner json(ByteSource::memory(text, place_.file));
+      json.expect(JsonEvent::begin_object, "an object");
+      while (json.next() == JsonEvent::key) {
+        const bool matters = json.text() == "nodes" || json.text() == "edges" || json.text() == "directed";
+        if (matters) return false;
+        json.skip_value();
+      }
+      json.expect(JsonEvent::end, "nothing after the object");
+    } catch (const FormatError&) {
+      return false;  // the full parser says what is wrong, and where
+    }
+    return true;
+  }
+
+  void finish(LinkEndpoints meaning, std::size_t dropped) {
+    std::string& policy = out_.provenance.edge_policy;
+    policy += meaning == LinkEndpoints::id ? ", endpoints are node ids" : ", endpoints are positions";
+    if (links_ != nullptr && links_->directed) policy += ", the file says directed";
+    if (dropped != 0) policy += message(", ", dropped, " links of dropped nodes left out");
+    if (links_ != nullptr && !links_->ignored_attributes.empty()) {
+      std::string names;
+      for (const std::string& a : links_->ignored_attributes) names += (names.empty() ? "" : ", ") + a;
+      warn(place_, "EDG-04", "attributes of links are ignored: ", names);
+    }
+  }
 
   template <class... Parts>
   void warn(const Place& place, std::string_view code, const Parts&... parts) {
@@ -150,17 +245,17 @@ class GraphSageAssembler {
 
   // The row of every name and of every position.
   void place_nodes() {
-    row_of_name_.assign(file_.names.size(), kUnknown);
-    row_of_position_.resize(file_.num_nodes());
-    Array<std::uint32_t> position_of_name(file_.names.size(), TextIndex::kAbsent);
+    row_of_name_.assign(file_->names.size(), kUnknown);
+    row_of_position_.resize(file_->num_nodes());
+    Array<std::uint32_t> position_of_name(file_->names.size(), TextIndex::kAbsent);
     std::size_t not_in_map = 0;
     std::size_t without_flags = 0;
-    for (std::size_t k = 0; k < file_.num_nodes(); ++k) {
-      const std::uint32_t name = file_.node_name[k];
+    for (std::size_t k = 0; k < file_->num_nodes(); ++k) {
+      const std::uint32_t name = file_->node_name[k];
       if (position_of_name[name] != TextIndex::kAbsent) refuse_repeated(position_of_name[name], k);
       position_of_name[name] = static_cast<std::uint32_t>(k);
-      NodeId row = ids_.find(file_.node_id(k));
-      const std::uint32_t flags = file_.node_flags[k];
+      NodeId row = ids_.find(file_->node_id(k));
+      const std::uint32_t flags = file_->node_flags[k];
       const bool flagged = (flags & NodeLinkGraph::kHasVal) != 0 && (flags & NodeLinkGraph::kHasTest) != 0;
       not_in_map += row == kNoNode ? 1u : 0u;
       without_flags += row != kNoNode && !flagged ? 1u : 0u;
@@ -168,11 +263,11 @@ class GraphSageAssembler {
       row_of_name_[name] = row;
       row_of_position_[k] = row;
     }
-    if (file_.num_nodes() != 0 && without_flags == file_.num_nodes()) {
+    if (file_->num_nodes() != 0 && without_flags == file_->num_nodes()) {
       place_.fail("JSN-02", "no node has the keys \"val\" and \"test\"");
     }
     if (not_in_map != 0) {
-      if (not_in_map == file_.num_nodes()) {
+      if (not_in_map == file_->num_nodes()) {
         id_place_.fail("IDM-01", "none of the ", grouped(not_in_map), " nodes of ", place_.file,
                        " is in this map");
       }
@@ -183,7 +278,7 @@ class GraphSageAssembler {
       warn(place_, "JSN-02", grouped(without_flags),
            " nodes lack \"val\" or \"test\" and were dropped with their links");
     }
-    const std::size_t occurring = file_.num_nodes() - not_in_map;
+    const std::size_t occurring = file_->num_nodes() - not_in_map;
     if (occurring < ids_.size()) {
       warn(place_, "IDM-04", grouped(occurring), " of ", grouped(ids_.size()), " ids occur; ",
            grouped(ids_.size() - occurring), " kept as isolated nodes");
@@ -192,9 +287,9 @@ class GraphSageAssembler {
 
   [[noreturn]] void refuse_repeated(std::size_t first, std::size_t second) const {
     const auto integer = [&](std::size_t k) {
-      return (file_.node_flags[k] & NodeLinkGraph::kIntegerId) != 0;
+      return (file_->node_flags[k] & NodeLinkGraph::kIntegerId) != 0;
     };
-    const std::string id(file_.node_id(second).substr(0, 80));
+    const std::string id(file_->node_id(second).substr(0, 80));
     if (integer(first) != integer(second)) {
       place_.fail("IDM-03", "node ids mix integers and strings and \"", id, "\" occurs as both");
     }
@@ -204,9 +299,9 @@ class GraphSageAssembler {
   void assign_roles() {
     const Role unlisted = options_.node_set == NodeSet::cluster_gcn ? Role::train : Role::none;
     out_.roles.assign(ids_.size(), unlisted);
-    for (std::size_t k = 0; k < file_.num_nodes(); ++k) {
+    for (std::size_t k = 0; k < file_->num_nodes(); ++k) {
       if (row_of_position_[k] == kDropped) continue;
-      const std::uint32_t flags = file_.node_flags[k];
+      const std::uint32_t flags = file_->node_flags[k];
       out_.roles[row_of_position_[k]] = (flags & NodeLinkGraph::kTest) != 0  ? Role::test
                                         : (flags & NodeLinkGraph::kVal) != 0 ? Role::val
                                                                              : Role::train;
@@ -215,12 +310,12 @@ class GraphSageAssembler {
 
   // Replaces endpoints by rows and closes the gaps of dropped links; returns how many there were.
   std::size_t resolve_links(LinkEndpoints meaning) {
-    const bool by_number = meaning == LinkEndpoints::id && !file_.endpoints_are_names;
+    const bool by_number = meaning == LinkEndpoints::id && !links_->endpoints_are_names;
     const std::span<const NodeId> rows =
         meaning == LinkEndpoints::id ? row_of_name_.span() : row_of_position_.span();
     const auto resolve = [&](std::uint32_t end) -> NodeId {
       if (by_number) {
-        const std::uint32_t name = file_.names.find(message(end));
+        const std::uint32_t name = links_->names.find(message(end));
         return name == TextIndex::kAbsent ? kUnknown : row_of_name_[name];
       }
       return end < rows.size() ? rows[end] : kUnknown;
@@ -231,20 +326,20 @@ class GraphSageAssembler {
       std::size_t dropped;
       std::size_t first_unknown;
     };
-    const std::size_t links = file_.num_links();
+    const std::size_t links = links_->num_links();
     Array<Facts> facts((links + kBlock - 1) / kBlock, Facts{0, kNone});
     parallel_for(links, kBlock, [&](std::size_t begin, std::size_t end) {
       Facts& fact = facts[begin / kBlock];
       for (std::size_t e = begin; e < end; ++e) {
-        const NodeId source = resolve(file_.source[e]);
-        const NodeId target = resolve(file_.target[e]);
+        const NodeId source = resolve(links_->source[e]);
+        const NodeId target = resolve(links_->target[e]);
         if (source == kUnknown || target == kUnknown) {
           fact.first_unknown = e;
           return;
         }
         fact.dropped += source == kDropped || target == kDropped ? 1u : 0u;
-        file_.source[e] = source;
-        file_.target[e] = target;
+        links_->source[e] = source;
+        links_->target[e] = target;
       }
     });
     std::size_t dropped = 0;
@@ -258,16 +353,16 @@ class GraphSageAssembler {
 
   template <class Resolve>
   [[noreturn]] void refuse_unknown(std::size_t link, LinkEndpoints meaning, Resolve&& resolve) const {
-    const bool source = resolve(file_.source[link]) == kUnknown;
-    const std::uint32_t end = source ? file_.source[link] : file_.target[link];
+    const bool source = resolve(links_->source[link]) == kUnknown;
+    const std::uint32_t end = source ? links_->source[link] : links_->target[link];
     const std::string_view which = source ? "source" : "target";
     if (meaning == LinkEndpoints::position) {
       place_.fail("EDG-01", "link ", grouped(link), ": ", which, " ", grouped(end),
-                  " is read as a position, but there are ", grouped(file_.num_nodes()),
+                  " is read as a position, but there are ", grouped(links_->num_nodes()),
                   " nodes; are the endpoints ids (--link-endpoints=id)?");
     }
     const std::string id =
-        file_.endpoints_are_names ? std::string(file_.names[end].substr(0, 80)) : message(end);
+        links_->endpoints_are_names ? std::string(links_->names[end].substr(0, 80)) : message(end);
     const bool in_map = ids_.find(id) != kNoNode;
     place_.fail("IDM-01", "link ", grouped(link), ": ", which, " \"", id, "\" is ",
                 in_map ? "not in \"nodes\"" : "neither in \"nodes\" nor in the id map", " (",
@@ -276,22 +371,25 @@ class GraphSageAssembler {
 
   void close_gaps() {
     std::size_t at = 0;
-    for (std::size_t e = 0; e < file_.num_links(); ++e) {
-      if (file_.source[e] == kDropped || file_.target[e] == kDropped) continue;
-      file_.source[at] = file_.source[e];
-      file_.target[at] = file_.target[e];
+    for (std::size_t e = 0; e < links_->num_links(); ++e) {
+      if (links_->source[e] == kDropped || links_->target[e] == kDropped) continue;
+      links_->source[at] = links_->source[e];
+      links_->target[at] = links_->target[e];
       ++at;
     }
-    file_.source.resize(at);
-    file_.target.resize(at);
+    links_->source.resize(at);
+    links_->target.resize(at);
   }
 
-  NodeLinkGraph& file_;
+  const NodeLinkGraph* file_ = nullptr;  // nodes
+  NodeLinkGraph* links_ = nullptr;       // the same, where its links are resolved in place
+  NodeLinkGraph whole_;
   const IdMap& ids_;
   const ReadOptions& options_;
   Place place_;
   Place id_place_;
   Dataset& out_;
+  std::size_t warnings_before_;
   Array<NodeId> row_of_name_;
   Array<NodeId> row_of_position_;
 };
@@ -302,7 +400,8 @@ class GraphSageAssembler {
 ///
 /// Rows are those of the id map; nodes the graph file does not mention stay as isolated nodes without a role
 /// (NodeSet::cluster_gcn makes them training nodes). `train_graph` holds the edges between training nodes.
-/// Cost     one pass over the graph file in 6 MB; 24 bytes per link while the graph is built
+/// Cost     one pass over the graph file, in parallel; while the graph is built 10 bytes per link of a regular file
+///          (nodes first, endpoints that must be positions), 24 of any other, which takes one core
 /// Errors   FormatError GEN-01 (a file is missing), JSN, IDM, LBL, EDG, SPL, NPY; FEA-03 if the features have
 /// another
 ///          number of rows than the id map
@@ -317,8 +416,8 @@ inline Dataset read_graphsage(const std::filesystem::path& path, const ReadOptio
   if (ids.size() == 0) Place(files.id_map).fail("IDM-02", "the map is empty");
   out.labels = read_class_map(files.class_map, ids, options, warnings);
   {
-    NodeLinkGraph file = read_node_link(files.graph);
-    detail::GraphSageAssembler(file, ids, options, place, Place(files.id_map), out).assemble();
+    detail::GraphSageAssembler assembler(ids, options, place, Place(files.id_map), out);
+    assembler.assemble(files.graph);
   }
   const NpyArray features = read_npy(files.features, {.max_bytes = byte_limit(options)}, &warnings);
   features.require_rank(2, "(N, F)");

@@ -104,6 +104,10 @@ class JsonScanner {
   std::uint64_t position() const noexcept {
     return offset_ + static_cast<std::uint64_t>(token_ - buffer_.data());
   }
+  /// Offset in the file of the first byte not yet looked at.
+  std::uint64_t next_position() const noexcept {
+    return offset_ + static_cast<std::uint64_t>(cur_ - buffer_.data());
+  }
   const std::string& file() const noexcept { return source_.name(); }
   /// Objects and arrays now open.
   unsigned depth() const noexcept { return depth_; }

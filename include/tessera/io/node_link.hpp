@@ -52,16 +52,26 @@ namespace detail {
 class NodeLinkReader {
  public:
   /// `file_bytes` bounds how many links there can be.
-  NodeLinkReader(JsonScanner& json, std::uint64_t file_bytes) : json_(json), place_(json.file()) {
-    // The shortest link is {"source":0,"target":1} and a comma. Pages that stay untouched cost nothing.
-    const auto most = static_cast<std::size_t>(file_bytes / 24 + 1);
-    out_.source.resize(most);
-    out_.target.resize(most);
-    out_.source.clear();
-    out_.target.clear();
-  }
+  NodeLinkReader(JsonScanner& json, std::uint64_t file_bytes)
+      : json_(json), place_(json.file()), file_bytes_(file_bytes) {}
 
   NodeLinkGraph read() {
+    read_while([](const NodeLinkGraph&, std::uint64_t) { return false; });
+    return std::move(out_);
+  }
+
+  /// Reads up to an array of links that follows the nodes and offers it: take(graph so far, file offset of the
+  /// array). True if it was taken; the rest of the file is not read then.
+  template <class Take>
+  bool read_until_taken(Take&& take) {
+    return read_while(take);
+  }
+  /// What was read so far.
+  NodeLinkGraph take() { return std::move(out_); }
+
+ private:
+  template <class Take>
+  bool read_while(Take&& take) {
     bool nodes = false;
     bool links = false;
     json_.expect(JsonEvent::begin_object, "a node-link object");
@@ -74,6 +84,8 @@ class NodeLinkReader {
       } else if (key == "links" || key == "edges") {
         if (links) place_.fail("JSN-02", "the file has both \"links\" and \"edges\", or one of them twice");
         links = true;
+        if (nodes && take(out_, json_.next_position())) return true;
+        make_room();
         read_links(key);
       } else if (key == "directed" || key == "multigraph") {
         (key == "directed" ? out_.directed : out_.multigraph) = read_flag(key);
@@ -84,10 +96,16 @@ class NodeLinkReader {
     json_.expect(JsonEvent::end, "nothing after the object");
     if (!nodes) place_.fail("JSN-02", "no \"nodes\" array");
     if (!links) place_.fail("JSN-02", "no \"links\" (or \"edges\") array");
-    return std::move(out_);
+    return false;
   }
 
- private:
+  void make_room() {
+    // The shortest link is {"source":0,"target":1} and a comma. Pages that stay untouched cost nothing.
+    const auto most = static_cast<std::size_t>(file_bytes_ / 24 + 1);
+    out_.source.reserve(most);
+    out_.target.reserve(most);
+  }
+
   bool read_flag(std::string_view what) {
     const JsonEvent event = json_.next();
     if (event == JsonEvent::boolean) return json_.boolean();
@@ -225,8 +243,25 @@ class NodeLinkReader {
 
   JsonScanner& json_;
   Place place_;
+  std::uint64_t file_bytes_;
   NodeLinkGraph out_;
 };
+
+/// Whether every id is the decimal number of its position.
+inline bool ids_count_up(const NodeLinkGraph& file) {
+  bool counting = true;
+  for (std::size_t k = 0; k < file.num_nodes() && counting; ++k) counting = file.node_id(k) == message(k);
+  return counting;
+}
+
+/// Whether integer endpoints are positions whatever the links say.
+inline bool endpoints_must_be_positions(const NodeLinkGraph& file, LinkEndpoints wanted) {
+  if (wanted != LinkEndpoints::automatic) return wanted == LinkEndpoints::position;
+  bool any_integer = false;
+  for (std::size_t k = 0; k < file.num_nodes(); ++k)
+    any_integer |= (file.node_flags[k] & NodeLinkGraph::kIntegerId) != 0;
+  return !any_integer || ids_count_up(file);
+}
 
 }  // namespace detail
 
@@ -254,12 +289,7 @@ inline LinkEndpoints endpoint_meaning(const NodeLinkGraph& file, LinkEndpoints w
   }
   if (wanted != LinkEndpoints::automatic) return wanted;
   const std::size_t n = file.num_nodes();
-  bool any_integer = false;
-  for (std::size_t k = 0; k < n; ++k) any_integer |= (file.node_flags[k] & NodeLinkGraph::kIntegerId) != 0;
-  if (!any_integer) return LinkEndpoints::position;
-  bool counting = true;
-  for (std::size_t k = 0; k < n && counting; ++k) counting = file.node_id(k) == message(k);
-  if (counting) return LinkEndpoints::position;
+  if (detail::endpoints_must_be_positions(file, wanted)) return LinkEndpoints::position;
   std::vector<bool> is_id(n);  // of the values that would also be positions
   std::vector<bool> node_named(file.names.size());
   for (const std::uint32_t name : file.node_name) node_named[name] = true;
