@@ -45,6 +45,7 @@
 #include "tessera/io/npz.hpp"
 #include "tessera/io/npz_dataset.hpp"
 #include "tessera/io/npz_stream.hpp"
+#include "tessera/io/npz_weights.hpp"
 #include "tessera/io/npz_write.hpp"
 #include "tessera/io/ogb.hpp"
 #include "tessera/io/ogb_graphs.hpp"
