@@ -47,7 +47,7 @@ void add_options(CLI::App& app, Options& o) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   model->add_option("--keep", o.keep, "Which epoch's weights are reported; best ones need validation nodes")
-      ->check(CLI::IsMember({"best-loss", "best-metric", "last"}))
+      ->check(CLI::IsMember({"best-loss", "best-metric", "best-both", "best-ranked", "last"}))
       ->capture_default_str();
   model->add_option("--patience", o.patience, "Stop after so many epochs without a better one; 0: never")
       ->capture_default_str();

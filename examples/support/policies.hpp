@@ -39,6 +39,8 @@ struct ChosenStopping {
   tessera::Verdict judge(const tessera::StoppingView& view) const {
     if (keep == "best-loss") return tessera::BestLoss{patience}.judge(view);
     if (keep == "best-metric") return tessera::BestMetric{patience}.judge(view);
+    if (keep == "best-both") return tessera::BestBoth{patience}.judge(view);
+    if (keep == "best-ranked") return tessera::BestRanked{patience}.judge(view);
     return {.best = true};
   }
   template <class F>
