@@ -143,6 +143,32 @@ GRAPHS = {
 }
 
 
+def container(multi=False):
+    """Three nodes in a ring as fuzz_container takes them: the header's fields, then all behind its page."""
+    labels = (13, 2, (3, 2), struct.pack("<3Q", 1, 2, 3)) if multi else (6, 1, (3,), struct.pack("<3i", 0, 1, -1))
+    sections = [
+        ("csr.indptr", 7, 1, (4,), struct.pack("<4Q", 0, 2, 4, 6)),
+        ("csr.indices", 5, 1, (6,), struct.pack("<6I", 1, 2, 0, 2, 0, 1)),
+        ("x", 11, 2, (3, 2), struct.pack("<6f", 1, 2, 3, 4, 5, 6)),
+        ("y.multi" if multi else "y",) + labels,
+        ("split", 1, 1, (3,), b"\1\2\3"),
+        ("meta", 1, 1, (14,), b'{"name": "a" }'),
+    ]
+    at = 4096 + 128 * len(sections)
+    table = b""
+    data = b""
+    for name, kind, rank, dims, content in sections:
+        extents = struct.pack("<4Q", *(dims + (0,) * (4 - len(dims))))
+        table += struct.pack("<32sHBBI", name.encode(), kind, rank, 0, 1 if name != "meta" else 0) + extents
+        table += struct.pack("<QQQ24x", 0, at, len(content))
+        padded = content + b"\0" * (-len(content) % 64)
+        data += padded
+        at += len(padded)
+    head = b"\x89GNN\r\n\x1a\n" + struct.pack("<HHIIIQQQIIQ16xQ8x", 1, 0, 0x01020304, 4096, len(sections), at, 3, 6, 2,
+                                              2, 1, 4096)
+    return head + table + data
+
+
 def main(target):
     def write(program, name, content):
         os.makedirs(os.path.join(target, program), exist_ok=True)
@@ -173,6 +199,8 @@ def main(target):
     write("fuzz_json", "graph", json.dumps({"nodes": [{"id": "a"}], "links": [{"source": "a", "target": "a"}]}).encode())
     write("fuzz_pickle", "lists", pickle.dumps({0: [1, 2], 1: [0]}, 2))
     header = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    write("fuzz_container", "one", container())
+    write("fuzz_container", "bits", container(True))
     write("fuzz_safetensors", "one", struct.pack("<Q", len(header)) + header + struct.pack("<2f", 1, 2))
 
 
