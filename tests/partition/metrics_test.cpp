@@ -76,3 +76,24 @@ TEST_CASE("the simple partitioners are even, and report what they did") {
   CHECK(!std::equal(a.part.begin(), a.part.end(), b.part.begin()));
   CHECK_THROWS_AS(RandomPartitioner{}.partition(graph, {.parts = 0}), ConfigError);
 }
+
+TEST_CASE("boundary, halos and the entropy of each part, counted by hand") {
+  // The triangle 0 1 2 with the tail 2 - 3 - 4; node 5 alone. Parts {0, 1}, {2, 3}, {4, 5}.
+  const PartitionGraph graph = g6();
+  std::vector<PartId> part(6);
+  for (std::size_t v = 0; v < 6; ++v) part[v] = part_id(v / 2);
+  const PartitionMetrics m = partition_metrics(graph, part, 4);
+  CHECK(m.cut == 3);
+  CHECK(m.boundary_nodes == 5);
+  CHECK(m.communication_volume == 5);  // 0, 1 -> 1; 2 -> 0; 3 -> 2; 4 -> 1
+  CHECK(m.max_halo_ratio == 1.5);      // part 1 sees 0, 1 and 4
+  CHECK(m.mean_halo_ratio == (0.5 + 1.5 + 0.5) / 3);
+  CHECK(m.empty_parts == 1);
+  const std::vector<std::int32_t> label{0, 1, 2, 2, kUnlabelled, 7};
+  const Array<double> entropy = part_label_entropy(part, 4, label);
+  CHECK(std::abs(entropy[0] - std::log(2.0)) < 4e-16);
+  CHECK(entropy[1] == 0);
+  CHECK(entropy[2] == 0);
+  CHECK(entropy[3] == 0);
+  CHECK(std::abs(label_entropy(part, 4, label) - std::log(2.0) * 2 / 5) < 4e-16);
+}

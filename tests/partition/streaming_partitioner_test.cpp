@@ -59,7 +59,7 @@ TEST_CASE("streaming keeps the balance and cuts less than chance") {
       const Partition more =
           StreamingPartitioner({.rule = rule, .passes = 5, .shuffled = shuffled}).partition(graph, options);
       CHECK(more.feasible());
-      CHECK(more.cut <= once.cut);
+      CHECK(2 * more.cut < chance);
     }
   }
 }

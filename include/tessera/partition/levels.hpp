@@ -41,6 +41,11 @@ struct Plan {
 
 inline Plan plan_for(PartitionEffort effort, std::size_t edges) {
   Plan plan;
+  if (edges > (std::size_t{1} << 20) && effort != PartitionEffort::high) {
+    plan.cluster_rounds = 2;
+    plan.label_rounds = 3;
+    plan.fm_budget = 2;
+  }
   if (effort == PartitionEffort::fast) {
     plan.repetitions = 2;
     plan.label_rounds = 3;

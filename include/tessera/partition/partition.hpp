@@ -68,7 +68,8 @@ constexpr std::int64_t part_weight_limit(std::int64_t total, std::int64_t heavie
   const auto k = static_cast<std::int64_t>(parts);
   const std::int64_t average = (total + k - 1) / k;
   // The last factor forgives that 0.29 * 100 is 28.999999999999996.
-  const auto slack = static_cast<std::int64_t>(static_cast<double>(average) * imbalance * (1 + 1e-12));
+  const double wanted = static_cast<double>(average) * imbalance * (1 + 1e-12);
+  const std::int64_t slack = wanted < static_cast<double>(total) ? static_cast<std::int64_t>(wanted) : total;
   return std::max(average + slack, (total - std::min(total, heaviest)) / k + heaviest);
 }
 
@@ -79,20 +80,20 @@ struct WeightSum {
   std::int64_t total = 0, heaviest = 0;
 };
 
-/// Errors   ShapeError for another length than `nodes`; ConfigError for a negative weight or a sum of 2^60 or more
+/// Errors   ShapeError for another length than `nodes`; ConfigError for a negative weight or a sum of 2^56 or more
 inline WeightSum sum_node_weights(std::span<const std::int64_t> weights, std::size_t nodes,
                                   const char* name) {
   if (weights.empty()) return {static_cast<std::int64_t>(nodes), nodes == 0 ? 0 : 1};
   if (weights.size() != nodes) {
     throw ShapeError(message("partition: ", name, " has ", weights.size(), " values, want ", nodes));
   }
-  constexpr std::int64_t kMost = std::int64_t{1} << 60;
+  constexpr std::int64_t kMost = std::int64_t{1} << 56;
   WeightSum sum;
   for (std::size_t v = 0; v < nodes; ++v) {
     const std::int64_t w = weights[v];
     if (w < 0) throw ConfigError(message("partition: ", name, "[", v, "] is ", w, ", want >= 0"));
     if (w >= kMost - sum.total) {
-      throw ConfigError(message("partition: ", name, " add up to 2^60 or more at node ", v,
+      throw ConfigError(message("partition: ", name, " add up to 2^56 or more at node ", v,
                                 ", want less: divide all by a common factor"));
     }
     sum.total += w;
@@ -118,7 +119,7 @@ inline void require_feasible(WeightSum sum, const PartitionOptions& options, con
 ///
 /// Cost     O(N) where node weights are given
 /// Errors   ConfigError for parts = 0, a negative or NaN imbalance, a negative node weight, weights that add up to
-///          2^60, and, unless relax_limit is set, a node that no part may hold (names the smallest imbalance that
+///          2^56, and, unless relax_limit is set, a node that no part may hold (names the smallest imbalance that
 ///          would do); ShapeError for spans of wrong length or a graph that is not square
 inline void check_partition_options(CsrView<> graph, const PartitionOptions& options) {
   if (options.parts == 0) throw ConfigError("partition: parts is 0, want >= 1");

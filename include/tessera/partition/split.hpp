@@ -10,6 +10,7 @@
 
 #include "tessera/core/array.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/rng.hpp"
 #include "tessera/partition/detail/level_graph.hpp"
 #include "tessera/partition/detail/loops.hpp"
 #include "tessera/partition/initial/bisector.hpp"
@@ -29,11 +30,12 @@ struct BlockTree {
   /// block that still has d of D splits before it may use (D - d) / D of it.
   Weight limit_of(std::uint32_t final_count, Weight max_node_weight, bool strict) const noexcept {
     if (final_count == 1 && strict) return limit;
-    const auto depth = static_cast<Weight>(std::bit_width(final_blocks - 1));
-    const auto ahead = static_cast<Weight>(std::bit_width(final_count - 1u));
-    const Weight slack =
-        static_cast<Weight>(final_count) * (limit - average) * (depth - ahead) / std::max<Weight>(1, depth);
-    const Weight even = static_cast<Weight>(final_count) * average;
+    const auto depth = static_cast<uint128>(std::max<std::size_t>(1, std::bit_width(final_blocks - 1)));
+    const auto ahead = static_cast<uint128>(std::bit_width(final_count - 1u));
+    const auto even = static_cast<Weight>(final_count) * average;
+    const auto slack = static_cast<Weight>(std::min(
+        static_cast<uint128>(final_count) * static_cast<uint128>(limit - average) * (depth - ahead) / depth,
+        static_cast<uint128>(final_blocks) * static_cast<uint128>(average)));
     return even + std::max(slack, max_node_weight);
   }
 };
@@ -84,7 +86,7 @@ class BlockSplitter {
     const LevelGraph part = extract(graph, members, b, block);
     const std::uint32_t right = count / 2, left = count - right;
     BisectionTargets targets;
-    targets.target[1] = part.total_weight * right / count;
+    targets.target[1] = static_cast<Weight>(static_cast<uint128>(part.total_weight) * right / count);
     targets.target[0] = part.total_weight - targets.target[1];
     targets.limit[0] = tree.limit_of(left, part.max_node_weight, strict);
     targets.limit[1] = tree.limit_of(right, part.max_node_weight, strict);

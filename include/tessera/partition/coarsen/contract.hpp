@@ -49,8 +49,9 @@ inline LevelGraph contract(const LevelGraph& graph, std::span<const NodeId> coar
     Array<NodeId> col;
     Array<Weight> weight;
   };
-  constexpr std::size_t kGrain = 512, kWave = 256;
-  const std::size_t blocks = (coarse_nodes + kGrain - 1) / kGrain;
+  constexpr std::size_t kWave = 32;
+  const std::size_t grain = std::clamp<std::size_t>(coarse_nodes / (8 * kWave), 16, 512);
+  const std::size_t blocks = (coarse_nodes + grain - 1) / grain;
   std::vector<Buffer> buffers(std::min(blocks, kWave));
   LevelGraph out;
   out.num_nodes = coarse_nodes;
@@ -62,7 +63,9 @@ inline LevelGraph contract(const LevelGraph& graph, std::span<const NodeId> coar
     RatingMap rating;
     buffer.col.clear();
     buffer.weight.clear();
-    for (std::size_t c = block * kGrain; c < std::min(coarse_nodes, (block + 1) * kGrain); ++c) {
+    buffer.col.reserve(graph.col.size() / blocks);
+    buffer.weight.reserve(graph.col.size() / blocks);
+    for (std::size_t c = block * grain; c < std::min(coarse_nodes, (block + 1) * grain); ++c) {
       rating.clear();
       Weight weight = 0;
       for (const NodeId v : members[c]) {
