@@ -68,6 +68,9 @@ TEST_CASE("Blocks of any size give the same lines", "[io]") {
     io::TextBlocks gz(bytes_of(packed), "x.gz", io::BlankTail::keep, block);
     CHECK(gz.compressed());
     CHECK(joined(gz) == content + "\n");
+    const std::string blank = gzipped("1\n\n2\n\n \n\n");
+    io::TextBlocks tail(bytes_of(blank), "x.gz", io::BlankTail::ignore, block);
+    CHECK(joined(tail) == "1\n\n2\n");
 #endif
   }
   io::TextBlocks tail(bytes_of("a\n \n\r\n"), "x");

@@ -154,12 +154,15 @@ class TextBlocks {
       if (first_) skip_mark(buffer, filled);
       std::string_view text(buffer.data(), filled);
       if (ended_) return finish(buffer, text);
-      const std::size_t newline = text.rfind('\n');
-      if (newline != text.npos) {
-        carried_ = text.substr(newline + 1);
-        return text.substr(0, newline + 1);
+      // Blank lines may turn out to be the last of the file, so they wait for what follows.
+      const std::string_view lines = text.substr(0, text.rfind('\n') + 1);
+      std::string_view ready = tail_ == BlankTail::ignore ? without_blank_tail(lines) : lines;
+      if (filled > kMaxLine && lines.empty()) fail_long_line();
+      if (filled > kMaxLine && ready.empty()) ready = lines;
+      if (!ready.empty()) {
+        carried_ = text.substr(ready.size());
+        return ready;
       }
-      if (filled > kMaxLine) fail_long_line();
       buffer.resize(2 * buffer.size());
     }
   }
