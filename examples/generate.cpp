@@ -77,6 +77,9 @@ int main(int argc, char** argv) {
     } else {
       tessera::with_threads(threads, generate);
     }
+  } catch (const tessera::ConfigError& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return 2;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s\n", e.what());
     return 1;
