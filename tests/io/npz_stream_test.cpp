@@ -7,6 +7,7 @@
 
 #include "support/catch.hpp"
 #include "support/io_archives.hpp"
+#include "tessera/core/ids.hpp"
 
 using namespace tessera;
 using test::refuses;
