@@ -15,9 +15,14 @@
 #include "tessera/nn/nets/appnp_net.hpp"
 #include "tessera/nn/nets/egc_net.hpp"
 #include "tessera/nn/nets/gat_net.hpp"
+#include "tessera/nn/nets/gatv2_net.hpp"
 #include "tessera/nn/nets/gcn_net.hpp"
 #include "tessera/nn/nets/gcnii_net.hpp"
 #include "tessera/nn/nets/gin_net.hpp"
+#include "tessera/nn/nets/hop_net.hpp"
+#include "tessera/nn/nets/jumping_net.hpp"
+#include "tessera/nn/nets/pna_net.hpp"
+#include "tessera/nn/nets/sage_net.hpp"
 
 // What every network of the zoo promises, asked of all of them through AnyModel.
 namespace {
@@ -85,6 +90,35 @@ std::vector<Entry<T>> zoo(float dropout) {
                  .out = 3,
                  .dropout = dropout,
                  .conv = {.heads = 1, .bases = 2, .aggregators = {A::sum, A::var, A::std, A::min}}}));
+  add("pna", PnaNet<T>({.in = 5,
+                        .hidden = 8,
+                        .out = 3,
+                        .dropout = dropout,
+                        .linear_ends = true,
+                        .conv = {.mean_log_degree = 1.3}}));
+  add("pna, whole input", PnaNet<T>({.in = 5,
+                                     .hidden = 4,
+                                     .out = 3,
+                                     .dropout = dropout,
+                                     .conv = {.towers = 1, .divide_input = false}}));
+  add("sage, pool", SageNet<T>({.in = 5,
+                                .hidden = 6,
+                                .out = 3,
+                                .dropout = dropout,
+                                .conv = {.reduce = Reduce::max, .project = true}}));
+  add("sage, gcn", SageNet<T>({.in = 5,
+                               .hidden = 6,
+                               .out = 3,
+                               .dropout = dropout,
+                               .conv = {.root_weight = false, .self_loops = true}}));
+  add("sgconv", SgConvNet<T>({.in = 5, .out = 3, .hops = 2}));
+  add("tag", TagNet<T>({.in = 5, .hidden = 6, .out = 3, .layers = 1, .hops = 2, .dropout = dropout}));
+  add("cheb", ChebNet<T>({.in = 5, .hidden = 6, .out = 3, .layers = 1, .hops = 3, .dropout = dropout}));
+  add("tag without hops",
+      TagNet<T>({.in = 5, .hidden = 6, .out = 3, .layers = 2, .hops = 0, .dropout = dropout}));
+  add("jumping, cat", JumpingGcnNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout}));
+  add("jumping, max",
+      JumpingGcnNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout, .jump = Jump::max}));
   return out;
 }
 
@@ -251,7 +285,10 @@ std::size_t arxiv(std::size_t hidden, typename Net::Options options = {}) {
 TEST_CASE("zoo: parameter counts of published networks") {
   CHECK(arxiv<GcnNet<>>(156) == 100'816);
   CHECK(arxiv<GatNet<>>(152) == 97'320);
+  CHECK(arxiv<Gatv2Net<>>(112) == 96'248);
   CHECK(arxiv<GinNet<>>(156, {.conv = {.mlp_layers = 1}}) == 100'819);
+  CHECK(arxiv<SageNet<>>(115) == 99'860);
+  CHECK(arxiv<PnaNet<>>(76) == 96'332);
   CHECK(arxiv<EgcNet<>>(184) == 101'336);
   const EgcNet<>::Options several{.conv = {.heads = 4, .aggregators = {A::symmetric, A::max, A::mean}}};
   CHECK(arxiv<EgcNet<>>(136, several) == 99'464);
@@ -293,6 +330,29 @@ TEST_CASE("zoo: identities") {
     spmm_mean<double, double>(a.adjacency().forward, x.view(), want.view());
     CHECK(max_difference<double>(ctx.value(got), std::as_const(want).view()) < 1e-14);
   }
+  SECTION("SGConv of one hop is GCN, TAG and Chebyshev without hops are Linear") {
+    const PreparedAdjacency a = prepare_adjacency(graph, {Normalization::symmetric, true, 0.0f});
+    const Adjacency level = a.adjacency();
+    SgConvNet<double> one({.in = 4, .out = 3, .hops = 1});
+    ParameterBlock<double> block;
+    const GcnConv<double> gcn(block, "gcn", 4, 3, {});
+    const auto weight = one.parameters().value(one.parameters().find("convs.0.lins.0.weight"));
+    for (std::size_t i = 0; i < 4; ++i) {
+      for (std::size_t j = 0; j < 3; ++j) block.value(gcn.weight())(i, j) = weight(i, j);
+    }
+    const Var want = gcn(ctx, block, level, ctx.input(x.view()), Finish{});
+    const auto got = run_model(one, AdjacencyStack(std::span(&level, 1)), x.view(), Pass{});
+    CHECK(max_difference<double>(got.view(), ctx.value(want)) < 1e-13);
+    TagNet<double> tag({.in = 4, .out = 3, .layers = 1, .hops = 0});
+    ChebNet<double> cheb({.in = 4, .out = 3, .layers = 1, .hops = 1});
+    const auto linear_of = [&](auto& net) {
+      const auto w = net.parameters().value(net.parameters().find("convs.0.lins.0.weight"));
+      const auto y = run_model(net, AdjacencyStack(std::span(&level, 1)), x.view(), Pass{});
+      return max_difference<double>(y.view(), multiply(x.view(), MatrixView<const double>(w)).view());
+    };
+    CHECK(linear_of(tag) < 1e-14);
+    CHECK(linear_of(cheb) < 1e-14);
+  }
   SECTION("APPNP that always returns propagates nothing") {
     const PreparedAdjacency a = prepare_adjacency(graph, {Normalization::symmetric, true, 0.0f});
     const Var v = ctx.input(x.view());
@@ -308,6 +368,10 @@ TEST_CASE("zoo: what cannot be is refused") {
   CHECK_THROWS_AS(EgcNet<>({.in = 4, .hidden = 8, .out = 8, .conv = {.bases = 0}}), ConfigError);
   CHECK_THROWS_AS((Aggregators{A::max, A::max}), ConfigError);
   CHECK_THROWS_AS(GinNet<>({.in = 4, .out = 3, .conv = {.mlp_layers = 3}}), ConfigError);
+  CHECK_THROWS_AS(PnaNet<>({.in = 4, .hidden = 8, .out = 3}),
+                  ConfigError);  // 4 towers do not divide 3 classes
+  CHECK_THROWS_AS(ChebNet<>({.in = 4, .out = 3, .hops = 0}), ConfigError);
+  CHECK_THROWS_AS(JumpingGcnNet<>({.in = 4, .out = 3, .layers = 0}), ConfigError);
   CHECK_THROWS_AS(AppnpNet<>({.in = 4, .out = 3, .alpha = 1.5}), ConfigError);
   CHECK_THROWS_AS(AppnpNet<>({.in = 0, .out = 3}), ConfigError);
   CHECK_THROWS_AS(GcniiNet<>({.in = 4, .out = 3, .lambda = -1}), ConfigError);

@@ -11,6 +11,7 @@
 #include "tessera/kernels/cross_entropy.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/dropout.hpp"
+#include "tessera/kernels/dynamic_attention.hpp"
 #include "tessera/kernels/edge_dropout.hpp"
 #include "tessera/kernels/edge_ranges.hpp"
 #include "tessera/kernels/elementwise.hpp"

@@ -31,25 +31,42 @@ class SageConv {
   struct Options {
     Reduce reduce = Reduce::mean;
     bool bias = true;
-    bool normalize = false;  ///< divide each output row by its length, before activation and dropout
+    bool normalize = false;   ///< divide each output row by its length, before activation and dropout
+    bool project = false;     ///< aggregate ReLU(X W_p + b_p) instead of X; with max: the pooling aggregator
+    bool root_weight = true;  ///< false: no W_r
+    bool self_loops = false;  ///< a node is among its neighbours; with mean and no W_r: the gcn aggregator
   };
   static constexpr const char* kGroup = "convs";
   static constexpr StackDefaults kDefaults{};
 
-  static AggregationSpec aggregation(const Options&) noexcept { return {Normalization::none, false, 0.0f}; }
+  static AggregationSpec aggregation(const Options& options) noexcept {
+    return {Normalization::none, options.self_loops, 0.0f};
+  }
 
-  /// Adds the parameters `<name>.lin_l.weight`, `<name>.lin_l.bias` and `<name>.lin_r.weight` to the block.
+  /// Adds the parameters `<name>.lin_l.weight`, `<name>.lin_l.bias`, `<name>.lin_r.weight` and, for a projection,
+  /// `<name>.lin.weight` and `<name>.lin.bias` to the block.
   SageConv(ParameterBlock<T>& block, const std::string& name, std::size_t in, std::size_t out,
            const Options& options = {})
       : options_(options), weight_l_(block.add(name + ".lin_l.weight", in, out)) {
     if (options_.bias) bias_ = block.add(name + ".lin_l.bias", 1, out);
-    weight_r_ = block.add(name + ".lin_r.weight", in, out);
+    if (options_.root_weight) weight_r_ = block.add(name + ".lin_r.weight", in, out);
+    if (options_.project) {
+      project_ = block.add(name + ".lin.weight", in, in);
+      project_bias_ = block.add(name + ".lin.bias", 1, in);
+    }
   }
 
   /// PyTorch's: Kaiming uniform (slope sqrt 5) for the weights, U(-1/sqrt F_in, 1/sqrt F_in) for b.
   void reset_parameters(ParameterBlock<T>& block, RngKey key) const {
     kaiming_uniform(block.value(weight_l_), {key, static_cast<std::uint32_t>(weight_l_.index)});
-    kaiming_uniform(block.value(weight_r_), {key, static_cast<std::uint32_t>(weight_r_.index)});
+    if (options_.root_weight) {
+      kaiming_uniform(block.value(weight_r_), {key, static_cast<std::uint32_t>(weight_r_.index)});
+    }
+    if (options_.project) {
+      kaiming_uniform(block.value(project_), {key, static_cast<std::uint32_t>(project_.index)});
+      fan_in_uniform(block.value(project_bias_), project_.rows,
+                     {key, static_cast<std::uint32_t>(project_bias_.index)});
+    }
     if (options_.bias) {
       fan_in_uniform(block.value(bias_), weight_l_.rows, {key, static_cast<std::uint32_t>(bias_.index)});
     }
@@ -78,16 +95,35 @@ class SageConv {
   Var transform(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x,
                 const Finish& finish) const {
     const Var w_l = ctx.parameter(block[weight_l_]);
-    const Var w_r = ctx.parameter(block[weight_r_]);
-    const bool transform_first = options_.reduce != Reduce::max && weight_l_.cols < weight_l_.rows;
-    if (transform_first) {
-      const Var h = linear(ctx, x, w_l);
-      const Var m = aggregate(ctx, a, h, options_.reduce);
-      ctx.forget(h);
-      return add_linear(ctx, m, head_rows(ctx, x, a.num_dst()), w_r, finish);
+    Var from = x;
+    if (options_.project) {
+      const Finish relu{.bias = ctx.parameter(block[project_bias_]), .activation = Activation::relu};
+      from = linear(ctx, x, ctx.parameter(block[project_]), relu);
     }
-    const Var m = aggregate(ctx, a, x, options_.reduce);
-    const Var z = linear_pair(ctx, m, w_l, head_rows(ctx, x, a.num_dst()), w_r, finish);
+    const bool transform_first = options_.reduce != Reduce::max && weight_l_.cols < weight_l_.rows;
+    const Var z = transform_first ? transform_then_aggregate(ctx, block, a, x, from, w_l, finish)
+                                  : aggregate_then_transform(ctx, block, a, x, from, w_l, finish);
+    if (from != x) ctx.forget(from);
+    return z;
+  }
+
+  template <class Ctx>
+  Var transform_then_aggregate(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x, Var from,
+                               Var w_l, const Finish& finish) const {
+    const Var h = linear(ctx, from, w_l);
+    const Var m = aggregate(ctx, a, h, options_.reduce, options_.root_weight ? Finish{} : finish);
+    ctx.forget(h);
+    if (!options_.root_weight) return m;
+    return add_linear(ctx, m, head_rows(ctx, x, a.num_dst()), ctx.parameter(block[weight_r_]), finish);
+  }
+
+  template <class Ctx>
+  Var aggregate_then_transform(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x, Var from,
+                               Var w_l, const Finish& finish) const {
+    const Var m = aggregate(ctx, a, from, options_.reduce);
+    const Var z = options_.root_weight ? linear_pair(ctx, m, w_l, head_rows(ctx, x, a.num_dst()),
+                                                     ctx.parameter(block[weight_r_]), finish)
+                                       : linear(ctx, m, w_l, finish);
     ctx.forget(m);
     return z;
   }
@@ -96,6 +132,8 @@ class SageConv {
   Parameter weight_l_;
   Parameter bias_;
   Parameter weight_r_;
+  Parameter project_;
+  Parameter project_bias_;
 };
 
 }  // namespace tessera
