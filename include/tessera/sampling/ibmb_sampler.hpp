@@ -86,8 +86,8 @@ inline Array<std::uint32_t> group_by_influence(const PprTable& table, std::size_
 ///     IbmbSampler sampler(ppr_table(graph, targets, {.k = 16}), graph.num_nodes(), {.batch_size = 1024});
 ///
 /// Batches are the same in every epoch, only their order changes. Nodes that came along count 0 in the loss.
-/// Shapes   a batch is one block over its nodes in ascending order, all of them targets; loss_weight is 1 for
-///          the batch's own targets and 0 elsewhere
+/// Shapes   a batch is one block over its nodes in ascending order, all of them targets; loss_weight is
+///          1 over their number for the batch's own targets and 0 elsewhere
 /// Cost     construction O(table log table); sample O(sum of the nodes' degrees); holds its batches' ids
 /// Threads  const members may be called concurrently, with one workspace each; batches do not depend on T
 /// Source   Gasteiger, Qian & Guennemann, Influence-based mini-batching for graph neural networks, LoG 2022,
@@ -179,7 +179,8 @@ class IbmbSampler {
       const auto last = std::unique(nodes.begin(), nodes.end());
       for (auto j = nodes.begin(); j != last; ++j) {
         node_.push_back(*j);
-        weight_.push_back(std::binary_search(own.begin(), own.end(), *j) ? 1.0f : 0.0f);
+        const bool is_own = std::binary_search(own.begin(), own.end(), *j);
+        weight_.push_back(is_own ? 1.0f / static_cast<float>(own.size()) : 0.0f);
       }
       node_ptr_.push_back(node_.size());
     }
