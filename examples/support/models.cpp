@@ -10,10 +10,13 @@
 #include "tessera/nn/nets/cluster_gcn_net.hpp"
 #include "tessera/nn/nets/egc_net.hpp"
 #include "tessera/nn/nets/gat_net.hpp"
+#include "tessera/nn/nets/gatv2_net.hpp"
 #include "tessera/nn/nets/gcn_net.hpp"
 #include "tessera/nn/nets/gcnii_net.hpp"
 #include "tessera/nn/nets/gin_net.hpp"
 #include "tessera/nn/nets/graph_saint_net.hpp"
+#include "tessera/nn/nets/hop_net.hpp"
+#include "tessera/nn/nets/jumping_net.hpp"
 #include "tessera/nn/nets/mlp_net.hpp"
 #include "tessera/nn/nets/sage_net.hpp"
 
@@ -70,6 +73,23 @@ AnyModel<> gat(const Options& o, const Sizes& sizes) {
   return tessera::GatNet<>(net);
 }
 
+AnyModel<> gatv2(const Options& o, const Sizes& sizes) {
+  auto net = stack_options<tessera::Gatv2Net<>>(o, sizes);
+  net.conv.entry_dropout = o.dropout;
+  return tessera::Gatv2Net<>(net);
+}
+
+/// Networks whose layers are hops or jumps: the sizes alone.
+template <class Net>
+AnyModel<> plain(const Options& o, const Sizes& sizes) {
+  return Net({.in = sizes.features,
+              .hidden = o.hidden,
+              .out = sizes.classes,
+              .layers = o.layers,
+              .dropout = o.dropout,
+              .seed = sizes.seed});
+}
+
 AnyModel<> appnp(const Options& o, const Sizes& sizes) {
   return tessera::AppnpNet<>({.in = sizes.features,
                               .hidden = o.hidden,
@@ -117,9 +137,13 @@ constexpr std::array kModels{
     Entry{"mlp", stack<tessera::MlpNet<>>},
     Entry{"cluster-gcn", cluster_gcn},
     Entry{"gat", gat},
+    Entry{"gatv2", gatv2},
     Entry{"appnp", appnp},
     Entry{"gcnii", gcnii},
     Entry{"gin", stack<tessera::GinNet<>>},
+    Entry{"tag", plain<tessera::TagNet<>>},
+    Entry{"cheb", plain<tessera::ChebNet<>>},
+    Entry{"jumping", plain<tessera::JumpingGcnNet<>>},
     Entry{"egc-s", egc<false>},
     Entry{"egc-m", egc<true>},
     Entry{"graph-saint", graph_saint},
