@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The experiments of the Cluster-GCN paper: clusters against random parts and one against several per batch (metric
-// at the same epochs, embedding utilisation), label entropy of parts, and memory and time against depth.
+// The experiments of the Cluster-GCN paper: clusters (that keep neighbourhoods, or cut the fewest links) against random
+// parts, one and several per batch (metric at the same epochs, embedding utilisation), label entropy of parts, and
+// memory and time against depth.
 //
 //     bench_cluster                                            a generated graph
 //     bench_cluster --data toy-ppi/graphsaint --hidden 512 --layers 5 --epochs 400 --only batches
@@ -10,6 +11,7 @@
 // With --plots DIR every table is also drawn: DIR/batches.svg, utilisation.svg, entropy.svg, depth.svg.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdio>
 #include <filesystem>
@@ -84,12 +86,21 @@ Dataset load(const Options& o) {
   return data;
 }
 
-Partition make_parts(const Dataset& data, const Options& o, bool clustered) {
+/// How training nodes are put into parts.
+enum class Parts { shares, links, random };
+constexpr std::array kParts{Parts::shares, Parts::links, Parts::random};
+
+constexpr const char* name_of(Parts parts) {
+  return parts == Parts::shares ? "clustered" : parts == Parts::links ? "fewest cut" : "random";
+}
+
+Partition make_parts(const Dataset& data, const Options& o, Parts kind) {
   const PartitionOptions options{.parts = o.parts, .seed = 1};
   const Array<NodeId> nodes = data.nodes(Role::train);
-  if (!clustered) return partition_nodes(RandomPartitioner{}, data.train_graph, nodes, options);
+  if (kind == Parts::random) return partition_nodes(RandomPartitioner{}, data.train_graph, nodes, options);
   if (o.contiguous) return partition_nodes(ContiguousPartitioner{}, data.train_graph, nodes, options);
-  return partition_nodes(MultilevelPartitioner{}, data.train_graph, nodes, options);
+  return partition_nodes(MultilevelPartitioner{}, data.train_graph, nodes, options,
+                         kind == Parts::shares ? LinkCost::neighbor_shares : LinkCost::one);
 }
 
 /// Trains the network of the Cluster-GCN program on [A X | X].
@@ -129,15 +140,15 @@ void run_batches(const Dataset& data, const DatasetView& view, const Options& o,
       "val", "test", "s/epoch");
   Chart curves{"validation metric", "epoch", {}};
   Chart utilisation{"entries inside a batch, batches sorted", "batch", {}};
-  for (const bool clustered : {true, false}) {
-    const Partition parts = make_parts(data, o, clustered);
+  for (const Parts kind : kParts) {
+    const Partition parts = make_parts(data, o, kind);
     for (const std::size_t q : {std::size_t{1}, o.clusters_per_batch}) {
       ClusterSampler sampler(parts.part, {.clusters_per_batch = q});
       ClusterDiagnostics d = diagnose(data, sampler);
       const FitReport fit =
           train(view, std::move(sampler), o, o.layers, o.epochs, std::max<std::size_t>(1, o.epochs / 40));
       const Evaluation& e = fit.evaluation;
-      const std::string name = clustered ? "clustered" : "random";
+      const std::string name = name_of(kind);
       std::printf("  %-12s %3zu %8.0f %8.0f %9.2f %9.1f %7.2f %7.2f %7.2f %9.4f\n", name.c_str(), q,
                   d.batch_nodes.mean, d.utilisation.mean, d.batch_entropy, 100 * d.kept_fraction,
                   100 * e.train.metric, 100 * e.val.metric, 100 * e.test.metric, fit.seconds_per_epoch());
@@ -168,32 +179,33 @@ void run_entropy(const Dataset& data, const Options& o) {
     return;
   }
   constexpr double kBin = 0.25;
-  std::vector<std::vector<std::size_t>> count(2);
+  std::array<std::vector<std::size_t>, kParts.size()> count;
   std::size_t bins = 0;
-  for (const bool clustered : {true, false}) {
-    const Partition parts = make_parts(data, o, clustered);
-    const ClusterDiagnostics d = diagnose(data, ClusterSampler(parts.part));
-    std::vector<std::size_t>& mine = count[clustered ? 0 : 1];
-    for (const double bits : d.part_entropies) {
+  Chart chart{"parts", "label entropy, bits", {}};
+  std::printf("\nlabel entropy of parts\n  %-14s", "bits");
+  for (std::size_t k = 0; k < kParts.size(); ++k) {
+    const Partition parts = make_parts(data, o, kParts[k]);
+    for (const double bits : diagnose(data, ClusterSampler(parts.part)).part_entropies) {
       const auto bin = static_cast<std::size_t>(bits / kBin);
-      mine.resize(std::max(mine.size(), bin + 1));
-      ++mine[bin];
+      count[k].resize(std::max(count[k].size(), bin + 1));
+      ++count[k][bin];
     }
-    bins = std::max(bins, mine.size());
+    bins = std::max(bins, count[k].size());
+    chart.lines.push_back({name_of(kParts[k]), {}});
+    std::printf(" %10s", name_of(kParts[k]));
   }
-  std::printf("\nlabel entropy of parts\n  %-14s %10s %10s\n", "bits", "clustered", "random");
-  Chart chart{"parts", "label entropy, bits", {{"clustered", {}}, {"random", {}}}};
+  std::printf("\n");
   for (std::size_t b = 0; b < bins; ++b) {
-    std::size_t now[2] = {};
-    for (std::size_t k : {0u, 1u}) {
-      now[k] = b < count[k].size() ? count[k][b] : 0;
-      // A step per bin.
-      const double low = kBin * static_cast<double>(b);
-      chart.lines[k].points.emplace_back(low, static_cast<double>(now[k]));
-      chart.lines[k].points.emplace_back(low + kBin, static_cast<double>(now[k]));
-    }
     const double low = kBin * static_cast<double>(b);
-    if (now[0] + now[1] > 0) std::printf("  %5.2f to %4.2f  %10zu %10zu\n", low, low + kBin, now[0], now[1]);
+    std::printf("  %5.2f to %4.2f ", low, low + kBin);
+    for (std::size_t k = 0; k < kParts.size(); ++k) {
+      count[k].resize(bins);
+      std::printf(" %10zu", count[k][b]);
+      // A step per bin.
+      chart.lines[k].points.emplace_back(low, static_cast<double>(count[k][b]));
+      chart.lines[k].points.emplace_back(low + kBin, static_cast<double>(count[k][b]));
+    }
+    std::printf("\n");
   }
   write(o, "entropy", "Label entropy of parts", {chart});
 }
@@ -205,7 +217,7 @@ double bytes_per_layer(double nodes, double hidden) {
 }
 
 void run_depth(const Dataset& data, const DatasetView& view, const Options& o, JsonObject& json) {
-  Partition parts = make_parts(data, o, true);
+  Partition parts = make_parts(data, o, Parts::shares);
   const std::size_t kept = o.batches * o.clusters_per_batch;
   for (PartId& p : parts.part) {
     if (kept > 0 && p != kNoPart && index(p) >= kept) p = kNoPart;

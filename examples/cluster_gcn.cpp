@@ -10,6 +10,7 @@
 //     cluster_gcn --data toy-ppi/graphsaint --preset ppi --hidden 512 --clusters-per-batch 5   "micro_f1 96"
 
 #include <cstdio>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "support/cluster_presets.hpp"
 #include "support/program.hpp"
 #include "tessera/graph/neighbor_sums.hpp"
+#include "tessera/partition/metrics.hpp"
 #include "tessera/partition/multilevel.hpp"
 #include "tessera/partition/partition_nodes.hpp"
 #include "tessera/partition/random_partitioner.hpp"
@@ -30,8 +32,15 @@ template <class P>
 tessera::Partition make_parts(const P& partitioner, const tessera::Dataset& data, bool inductive,
                               const examples::ClusterOptions& cluster) {
   const tessera::PartitionOptions options{.parts = cluster.parts, .symmetrize = !data.graph.symmetric};
-  if (!inductive) return partitioner.partition(data.graph, options);
-  return tessera::partition_nodes(partitioner, data.train_graph, data.nodes(tessera::Role::train), options);
+  const bool shares = cluster.link_cost == "shares" && data.graph.symmetric;
+  const tessera::LinkCost cost = shares ? tessera::LinkCost::neighbor_shares : tessera::LinkCost::one;
+  if (inductive) {
+    return tessera::partition_nodes(partitioner, data.train_graph, data.nodes(tessera::Role::train), options,
+                                    cost);
+  }
+  tessera::Array<tessera::NodeId> everyone(data.num_nodes());
+  std::iota(everyone.begin(), everyone.end(), tessera::NodeId{0});
+  return tessera::partition_nodes(partitioner, data.graph, everyone, options, cost);
 }
 
 /// How batches look: printed, and added to the report.
@@ -95,11 +104,13 @@ int main(int argc, char** argv) {
                 ? make_parts(tessera::RandomPartitioner{}, data, options.inductive, cluster)
                 : make_parts(tessera::MultilevelPartitioner{}, data, options.inductive, cluster);
         report.seconds.partition = partition_timer.seconds();
+        const tessera::CsrView<> graph = options.inductive ? data.train_graph.view() : data.graph.view();
         report.additions = {{"parts", static_cast<std::int64_t>(cluster.parts)},
                             {"clusters_per_batch", static_cast<std::int64_t>(cluster.clusters_per_batch)},
                             {"partitioner", cluster.partitioner},
+                            {"link_cost", cluster.link_cost},
                             {"precomputed", options.precomputed},
-                            {"edge_cut", parts.cut}};
+                            {"edge_cut", tessera::edge_cut(graph, parts.part)}};
         tessera::ClusterSampler sampler(parts.part, {.clusters_per_batch = cluster.clusters_per_batch});
         diagnose(sampler, data, options.inductive, options.quiet, report);
         const examples::Timer precompute_timer;

@@ -27,7 +27,8 @@ struct Chart {
 /// Writes one or two charts side by side as a stand-alone SVG picture.
 inline void write_charts(const std::filesystem::path& file, std::string_view title,
                          const std::vector<Chart>& charts) {
-  static constexpr std::string_view kColors[] = {"#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd"};
+  static constexpr std::string_view kColors[] = {"#1f77b4", "#ff7f0e", "#2ca02c",
+                                                 "#d62728", "#9467bd", "#8c564b"};
   using tessera::detail::SvgChart;
   const std::string width = SvgChart::number(500 * static_cast<double>(charts.size()), 0);
   std::string out = "<svg xmlns='http://www.w3.org/2000/svg' width='" + width +

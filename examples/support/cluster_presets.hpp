@@ -15,6 +15,7 @@ struct ClusterOptions {
   std::size_t parts = 40;
   std::size_t clusters_per_batch = 4;
   std::string partitioner = "multilevel";
+  std::string link_cost = "shares";
 };
 
 /// What the paper trained a data set with; where it leaves something open, the authors' program.

@@ -56,3 +56,41 @@ TEST_CASE("partition_nodes refuses what it cannot mean") {
   REQUIRE_THROWS_AS(partition_nodes(RandomPartitioner{}, graph, std::vector<NodeId>{0}, {.parts = 0}),
                     ConfigError);
 }
+
+TEST_CASE("neighbor_share_weights make the cut the share of neighbours that nodes lose") {
+  // A star: the hub has degree 4, the leaves 1.
+  const CsrGraph graph = star(5);
+  const Array<std::int32_t> weights = neighbor_share_weights(graph);
+  REQUIRE(weights.size() == 8);
+  for (const std::int32_t w : weights) CHECK(w == 250 + 1000);
+
+  const CsrGraph triangle_with_tail = g6();  // degrees 2, 2, 3, 2, 1, 0
+  const Array<std::int32_t> mixed = neighbor_share_weights(triangle_with_tail);
+  CHECK(mixed[0] == 500 + 500);   // 0 - 1
+  CHECK(mixed[1] == 500 + 334);   // 0 - 2, thirds rounded up
+  CHECK(mixed[9] == 1000 + 500);  // 4 - 3
+}
+
+TEST_CASE("Counting shares keeps more of the neighbourhoods than counting links") {
+  // Hubs with many links among themselves, and chains that hang on them.
+  Links links;
+  for (NodeId u = 0; u < 20; ++u) {
+    for (NodeId v = u + 1; v < 20; ++v) links.push_back({u, v});
+  }
+  for (NodeId leaf = 20; leaf < 120; ++leaf) links.push_back({leaf % 20, leaf});
+  const CsrGraph graph = undirected(120, links);
+  std::vector<NodeId> nodes(120);
+  for (NodeId v = 0; v < 120; ++v) nodes[v] = v;
+  const auto kept = [&](LinkCost cost) {
+    const Partition parts =
+        partition_nodes(MultilevelPartitioner{}, graph, nodes, {.parts = 4, .seed = 2}, cost);
+    double sum = 0;
+    for (NodeId v = 0; v < 120; ++v) {
+      double same = 0;
+      for (const NodeId u : graph.view().neighbors(v)) same += parts.part[u] == parts.part[v] ? 1 : 0;
+      sum += same / static_cast<double>(graph.view().degree(v));
+    }
+    return sum / 120;
+  };
+  CHECK(kept(LinkCost::neighbor_shares) > kept(LinkCost::one) + 0.1);
+}
