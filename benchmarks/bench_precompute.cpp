@@ -44,7 +44,7 @@ struct Options {
 
 Dataset make(StandIn which, const Options& options) {
   CommunityGraphOptions graph = stand_in_options(which, {.scale = options.scale});
-  graph.mean_degree = std::min(graph.mean_degree, static_cast<double>(graph.nodes) / 100);  // of toy sizes
+  graph.links = std::min(graph.links, graph.nodes * graph.nodes / 200);  // toys cannot be as dense
   return generate_community_graph(graph);
 }
 
