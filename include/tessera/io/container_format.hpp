@@ -16,7 +16,7 @@
 #include "tessera/io/file_error.hpp"
 
 // The native container, version 1.0: a header page, a section table, then sections at page boundaries, all
-// little-endian. docs/formats.md has the tables.
+// little-endian. docs/container.md has the tables.
 
 namespace tessera::io {
 
