@@ -15,15 +15,15 @@ struct Trace {
   std::uint64_t epochs = 0;         // epochs run
 };
 
-/// Runs a rule over given validation losses (the metric is their negative).
+/// Runs a rule over given validation losses and metrics.
 template <class Rule>
-Trace run(const Rule& rule, const std::vector<double>& losses) {
+Trace run(const Rule& rule, const std::vector<double>& losses, const std::vector<double>& metrics) {
   Trace out;
   std::vector<EpochRecord> history;
   std::size_t best = kNoBest;
-  for (const double loss : losses) {
+  for (std::size_t e = 0; e < losses.size(); ++e) {
     EpochRecord record{.epoch = history.size(), .evaluated = true};
-    record.evaluation.val = {loss, -loss, 1};
+    record.evaluation.val = {losses[e], metrics[e], 1};
     history.push_back(record);
     ++out.epochs;
     const Verdict verdict = rule.judge({history, best, losses.size()});
@@ -34,6 +34,14 @@ Trace run(const Rule& rule, const std::vector<double>& losses) {
     if (verdict.stop) break;
   }
   return out;
+}
+
+/// The metric is the negative of the loss.
+template <class Rule>
+Trace run(const Rule& rule, const std::vector<double>& losses) {
+  std::vector<double> metrics;
+  for (const double loss : losses) metrics.push_back(-loss);
+  return run(rule, losses, metrics);
 }
 
 double mean(const std::vector<double>& x, std::size_t begin, std::size_t end) {
@@ -55,6 +63,25 @@ TEST_CASE("Patience counts the epochs since the best", "[early_stopping]") {
   CHECK(run(BestMetric{.patience = 3}, losses).best == three.best);
   CHECK(run(KeepLast{}, losses).epochs == 9);
   CHECK(run(KeepLast{}, losses).best.empty());
+}
+
+TEST_CASE("Both keeps where loss and metric were best together and waits for either", "[early_stopping]") {
+  //                                 0    1    2    3    4    5    6    7
+  const std::vector<double> losses{4.0, 3.0, 3.5, 2.5, 2.6, 2.6, 2.6, 1.0};
+  const std::vector<double> metric{0.5, 0.6, 0.7, 0.6, 0.7, 0.6, 0.6, 0.9};
+  const Trace two = run(BestBoth{.patience = 2}, losses, metric);
+  CHECK(two.best ==
+        std::vector<std::uint64_t>{0, 1});  // 2: loss rose; 3: metric fell; 4: equals count, loss rose
+  CHECK(two.epochs == 7);                   // 5 and 6 have neither
+  CHECK(run(BestBoth{.patience = 3}, losses, metric).best == std::vector<std::uint64_t>{0, 1, 7});
+}
+
+TEST_CASE("Ranked keeps the best metric and, among equals, the lowest loss", "[early_stopping]") {
+  const std::vector<double> losses{4.0, 3.0, 3.5, 3.6, 3.2, 2.0, 3.0, 3.0};
+  const std::vector<double> metric{0.5, 0.6, 0.7, 0.7, 0.7, 0.6, 0.6, 0.6};
+  const Trace two = run(BestRanked{.patience = 2}, losses, metric);
+  CHECK(two.best == std::vector<std::uint64_t>{0, 1, 2, 4});
+  CHECK(two.epochs == 8);  // 5 has the lowest loss, 6 and 7 have nothing
 }
 
 TEST_CASE("The window mean stops as the published GCN code does", "[early_stopping]") {
