@@ -64,4 +64,5 @@ Dataset read_saint_binary(const std::filesystem::path& path, const ReadOptions& 
 
 #if !defined(TESSERA_COMPILED)
 #include "tessera/io/detail/archives.hpp"
+#include "tessera/io/detail/saint_binary.hpp"
 #endif
