@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "support/heads.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -91,6 +92,9 @@ void add_options(CLI::App& app, PropagateChoice& choice) {
       ->check(CLI::IsMember({"f32", "bf16", "f16"}))
       ->capture_default_str();
   app.add_option("--file", choice.file, "Keep propagated features in this file, and reuse it");
+  app.add_flag("--input,!--no-input", choice.include_input,
+               "Whether the unpropagated features are a block too")
+      ->default_str("true");
   app.add_option("--memory", choice.memory_gib, "Memory for the propagation beside graph and features, GiB")
       ->check(CLI::NonNegativeNumber);
 }
