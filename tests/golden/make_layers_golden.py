@@ -108,10 +108,11 @@ case("sgconv", SGConv(F_IN, 3, K=2), {"convs.0.lins.0.weight": "lin.weight", "co
 case("tag", TAGConv(F_IN, 3, K=2),
      {**{f"convs.0.lins.{k}.weight": f"lins.{k}.weight" for k in range(3)}, "convs.0.bias": "bias"},
      lambda m, x: m(x, edge_index))
-# ChebConv drops loops from the graph: give it one without.
+# ChebConv drops loops and counts out-degrees: give it the undirected graph without loops.
 no_loop = edge_index[:, edge_index[0] != edge_index[1]]
+undirected = torch.unique(torch.cat([no_loop, no_loop.flip(0)], dim=1), dim=1)
 case("cheb", ChebConv(F_IN, 3, K=3),
      {**{f"convs.0.lins.{k}.weight": f"lins.{k}.weight" for k in range(3)}, "convs.0.bias": "bias"},
-     lambda m, x: m(x, no_loop, lambda_max=2.0))
+     lambda m, x: m(x, undirected, lambda_max=2.0))
 
 np.savez(sys.argv[1], **out)

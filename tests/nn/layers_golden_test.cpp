@@ -12,7 +12,10 @@
 #include "tessera/io/npz.hpp"
 #include "tessera/nn/layers/egc_conv.hpp"
 #include "tessera/nn/layers/gat_conv.hpp"
+#include "tessera/nn/layers/gatv2_conv.hpp"
 #include "tessera/nn/layers/gin_conv.hpp"
+#include "tessera/nn/layers/sage_conv.hpp"
+#include "tessera/nn/nets/hop_net.hpp"
 #include "tessera/nn/ops/identity_mapping.hpp"
 #include "tessera/nn/ops/propagate.hpp"
 
@@ -41,12 +44,13 @@ class Golden {
     }
     return out;
   }
-  CsrGraph graph() const {
-    return build_csr(7, {ids("graph.source"), ids("graph.target"), {}}, options()).graph;
+  CsrGraph graph(bool undirected = false) const {
+    const BuildOptions options{.symmetrize = undirected,
+                               .self_loops = undirected ? SelfLoops::drop : SelfLoops::keep};
+    return build_csr(7, {ids("graph.source"), ids("graph.target"), {}}, options).graph;
   }
 
  private:
-  static BuildOptions options() { return {.self_loops = SelfLoops::keep}; }
   std::vector<NodeId>& ids(const std::string& name) const {
     const io::NpyArray array = file_.read(name);
     std::vector<std::int64_t> wide(array.size());
@@ -117,6 +121,8 @@ TEST_CASE("attention layers equal PyTorch Geometric's, gradients included") {
   const Golden golden;
   check_conv<GatConv<double>>(golden, "gat", 6, {.heads = 2});
   check_conv<GatConv<double>>(golden, "gat_mean", 4, {.heads = 3, .concat = false});
+  check_conv<Gatv2Conv<double>>(golden, "gatv2", 6, {.heads = 2});
+  check_conv<Gatv2Conv<double>>(golden, "gatv2_mean", 4, {.heads = 3, .concat = false});
 }
 
 TEST_CASE("EGC layers equal PyTorch Geometric's, gradients included") {
@@ -132,6 +138,31 @@ TEST_CASE("EGC layers equal PyTorch Geometric's, gradients included") {
 TEST_CASE("GIN equals PyTorch Geometric's, gradients included") {
   const Golden golden;
   check_conv<GinConv<double>>(golden, "gin", 4, {});
+}
+
+TEST_CASE("the aggregators of GraphSAGE equal PyTorch Geometric's, gradients included") {
+  const Golden golden;
+  check_conv<SageConv<double>>(golden, "sage_pool", 4, {.reduce = Reduce::max, .project = true});
+  check_conv<SageConv<double>>(golden, "sage_gcn", 4, {.root_weight = false, .self_loops = true});
+}
+
+/// A network of one convolution over several hops.
+template <class Net>
+void check_hops(const Golden& golden, const std::string& name, std::size_t hops, bool undirected) {
+  Net net({.in = 5, .out = 3, .layers = 1, .hops = hops});
+  const CsrGraph graph = golden.graph(undirected);
+  const PreparedAdjacency prepared = prepare_adjacency(graph, net.aggregation());
+  const Adjacency a = prepared.adjacency();
+  check_case(golden, name, "", net.parameters(), kWeightTolerance, [&](auto& tape, Var x) {
+    return net.forward(tape, AdjacencyStack(std::span(&a, 1)), x, Pass{});
+  });
+}
+
+TEST_CASE("convolutions over several hops equal PyTorch Geometric's, gradients included") {
+  const Golden golden;
+  check_hops<SgConvNet<double>>(golden, "sgconv", 2, false);
+  check_hops<TagNet<double>>(golden, "tag", 2, false);
+  check_hops<ChebNet<double>>(golden, "cheb", 3, true);
 }
 
 TEST_CASE("the steps of APPNP and GCNII equal PyTorch Geometric's, gradients included") {
