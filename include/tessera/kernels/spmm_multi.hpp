@@ -115,16 +115,64 @@ MultiRun<T> multi_input(const CsrView<>& a, MatrixView<const T> x, std::size_t r
           shift};
 }
 
+/// Calls body(integral_constant<lanes>, column) over all columns, W at a time and one by one at the end. Spelt out
+/// because optimisers leave such loops scalar at -O2.
+template <std::size_t W, class Body>
+TESSERA_ALWAYS_INLINE void for_lanes(std::size_t cols, Body&& body) noexcept {
+  std::size_t f = 0;
+  for (; f + W <= cols; f += W) body(std::integral_constant<std::size_t, W>{}, f);
+  for (; f < cols; ++f) body(std::integral_constant<std::size_t, 1>{}, f);
+}
+
 /// Redoes the extrema of a row whose sums are not finite.
-template <class T>
-void repair_extrema(const MultiRun<T>& run, std::size_t cols, const MultiRow<T>& row) {
+template <std::size_t W, class T>
+TESSERA_ALWAYS_INLINE void repair_extrema(const MultiRun<T>& run, std::size_t cols, const MultiRow<T>& row) {
   if (row.largest == nullptr && row.smallest == nullptr) return;
   const T* const witness = row.plain != nullptr ? row.plain : row.weighted;
-  T total{0};
-  for (std::size_t f = 0; f < cols; ++f) total += witness[f] * T{0};
-  if (total == T{0}) return;
+  Simd<T, W> zeros{};
+  T rest{0};
+  for_lanes<W>(cols, [&](auto w, std::size_t f) TESSERA_INLINE_LAMBDA {
+    Simd<T, w()> value;
+    simd_load<w(), T>(value, witness + f);
+    if constexpr (w() == W) {
+      zeros += value * T{0};
+    } else {
+      rest += value * T{0};
+    }
+  });
+  if (simd_sum<W, T>(zeros) + rest == T{0}) return;
   if (row.largest != nullptr) extremum_exact(run, cols, true, row.largest, row.arg_largest);
   if (row.smallest != nullptr) extremum_exact(run, cols, false, row.smallest, row.arg_smallest);
+}
+
+/// The averages of a row from its accumulators.
+template <std::size_t W, class T>
+TESSERA_ALWAYS_INLINE void average_multi(const MultiRow<T>& row, T n, const T* shift, std::size_t cols,
+                                         T* to) noexcept {
+  for_lanes<W>(cols, [&](auto w, std::size_t f) TESSERA_INLINE_LAMBDA {
+    Simd<T, w()> value;
+    simd_load<w(), T>(value, row.plain + f);
+    value /= n;
+    if (shift != nullptr) {
+      Simd<T, w()> start;
+      simd_load<w(), T>(start, shift + f);
+      value += start;
+    }
+    simd_store<w(), T>(to + f, value);
+  });
+}
+
+/// The variances of a row from its accumulators; NaN stays.
+template <std::size_t W, class T>
+TESSERA_ALWAYS_INLINE void vary_multi(const MultiRow<T>& row, T n, std::size_t cols, T* to) noexcept {
+  for_lanes<W>(cols, [&](auto w, std::size_t f) TESSERA_INLINE_LAMBDA {
+    Simd<T, w()> sum, square;
+    simd_load<w(), T>(sum, row.plain + f);
+    simd_load<w(), T>(square, row.square + f);
+    square = (square - sum * sum / n) / n;
+    square = square < T{0} ? Simd<T, w()>{} : square;
+    simd_store<w(), T>(to + f, square);
+  });
 }
 
 /// The aggregates of a row from its accumulators; `count` entries, `shift` its first neighbour.
@@ -133,16 +181,14 @@ TESSERA_ALWAYS_INLINE void finish_multi(std::span<const Aggregator> aggregators,
                                         std::size_t count, std::size_t cols, const T* shift,
                                         const MultiRow<T>& row, T* mean, T* y) noexcept {
   const T n = static_cast<T>(count);
-  const auto each = [&](auto&& value, T* to) TESSERA_INLINE_LAMBDA {
-    for (std::size_t f = 0; f < cols; ++f) to[f] = value(f);
-  };
-  const auto variance = [&](std::size_t f) TESSERA_INLINE_LAMBDA {
-    const T v = (row.square[f] - row.plain[f] * row.plain[f] / n) / n;
-    return v < T{0} ? T{0} : v;  // keeps NaN
-  };
-  const auto average = [&](std::size_t f) TESSERA_INLINE_LAMBDA {
-    return shifted ? shift[f] + row.plain[f] / n : row.plain[f] / n;
-  };
+  const T* const start = shifted ? shift : nullptr;
+  if (mean != nullptr) {
+    if (count == 0) {
+      std::fill_n(mean, cols, T{0});
+    } else {
+      average_multi<W>(row, n, start, cols, mean);
+    }
+  }
   for (std::size_t k = 0; k < aggregators.size(); ++k) {
     T* const to = y + k * cols;
     const Aggregator a = aggregators[k];
@@ -151,25 +197,17 @@ TESSERA_ALWAYS_INLINE void finish_multi(std::span<const Aggregator> aggregators,
       continue;
     }
     if (a == Aggregator::symmetric) std::copy_n(row.weighted, cols, to);
-    if (a == Aggregator::sum && !shifted) std::copy_n(row.plain, cols, to);
-    if (a == Aggregator::sum && shifted) {
-      each([&](std::size_t f) TESSERA_INLINE_LAMBDA { return n * shift[f] + row.plain[f]; }, to);
+    if (a == Aggregator::sum) {
+      std::copy_n(row.plain, cols, to);
+      for (std::size_t f = 0; shifted && f < cols; ++f) to[f] += n * shift[f];
     }
-    if (a == Aggregator::mean) each(average, to);
+    if (a == Aggregator::mean) average_multi<W>(row, n, start, cols, to);
     if (a == Aggregator::max) std::copy_n(row.largest, cols, to);
     if (a == Aggregator::min) std::copy_n(row.smallest, cols, to);
-    if (a == Aggregator::var) each(variance, to);
-    if (a == Aggregator::std) {
-      each([&](std::size_t f)
-               TESSERA_INLINE_LAMBDA { return std::sqrt(variance(f) + static_cast<T>(kStdEps)); },
-           to);
+    if (a == Aggregator::var || a == Aggregator::std) vary_multi<W>(row, n, cols, to);
+    for (std::size_t f = 0; a == Aggregator::std && f < cols; ++f) {
+      to[f] = std::sqrt(to[f] + static_cast<T>(kStdEps));
     }
-  }
-  if (mean == nullptr) return;
-  if (count == 0) {
-    std::fill_n(mean, cols, T{0});
-  } else {
-    each(average, mean);
   }
 }
 
@@ -225,7 +263,7 @@ void multi_rows(const CsrView<>& a, MatrixView<const T> x, std::span<const Aggre
   const auto finish = [&](auto level, std::size_t i, const MultiRun<T>& run, const MultiRow<T>& row,
                           T* scratch) TESSERA_INLINE_LAMBDA {
     constexpr std::size_t W = decltype(level)::template lanes<T>();
-    if (run.count > 0) repair_extrema(run, cols, row);
+    if (run.count > 0) repair_extrema<W>(run, cols, row);
     if (run.count == 0 && row.arg_largest != nullptr) std::fill_n(row.arg_largest, cols, -1);
     if (run.count == 0 && row.arg_smallest != nullptr) std::fill_n(row.arg_smallest, cols, -1);
     T* const to = place(i, scratch);
