@@ -5,7 +5,7 @@
 // method, ICLR 2020.
 //
 //     graphsaint                                                    trains on a generated graph
-//     graphsaint --preset ppi-rw --data toy-ppi/graphsaint --eval-every 5     prints about "test micro_f1 98"
+//     graphsaint --preset ppi-rw --data toy-ppi/graphsaint --eval-every 10     "test micro_f1" passes 97.6 by epoch 490
 
 #include "support/program.hpp"
 #include "support/saint_presets.hpp"
