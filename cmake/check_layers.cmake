@@ -16,7 +16,7 @@ set(may_distill core kernels nn)
 set(may_quant core kernels nn)
 set(may_io core kernels graph nn)
 set(may_train core kernels)
-set(contracts_train graph/concepts.hpp graph/csr_graph.hpp graph/dataset.hpp graph/normalization.hpp sampling/concepts.hpp
+set(contracts_train graph/concepts.hpp graph/csr_graph.hpp graph/dataset.hpp graph/dataset_view.hpp graph/normalization.hpp sampling/concepts.hpp
     sampling/mini_batch.hpp history/concepts.hpp nn/concepts.hpp nn/parameter_block.hpp nn/autograd/tape.hpp
     nn/autograd/no_tape.hpp nn/autograd/var.hpp)
 
