@@ -27,6 +27,7 @@ struct SamplerOptions {
   std::vector<std::size_t> layer_sizes;
   std::size_t batch_size = 512;
   std::size_t labor_iterations = 0;
+  std::string estimator = "hajek";
   bool replace = false;
 };
 
@@ -42,7 +43,15 @@ void add_options(CLI::App& app, SamplerOptions& s) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--labor-iterations", s.labor_iterations, "i of LABOR-i")->capture_default_str();
+  app.add_option("--estimator", s.estimator, "How labor, ladies and fastgcn make up for what they left out")
+      ->check(CLI::IsMember({"hajek", "horvitz-thompson", "plain"}))
+      ->capture_default_str();
   app.add_flag("--replace", s.replace, "Draw neighbours with replacement");
+}
+
+tessera::RowEstimator estimator(const std::string& name) {
+  if (name == "plain") return tessera::RowEstimator::plain;
+  return name == "hajek" ? tessera::RowEstimator::hajek : tessera::RowEstimator::horvitz_thompson;
 }
 
 tessera::AnySampler make_sampler(const SamplerOptions& s, const tessera::CsrGraph& graph) {
@@ -50,14 +59,18 @@ tessera::AnySampler make_sampler(const SamplerOptions& s, const tessera::CsrGrap
   if (s.sampler == "neighbor")
     return tessera::NeighborSampler({.fanouts = s.fanouts, .batches = batches, .replace = s.replace});
   if (s.sampler == "labor") {
-    return tessera::LaborSampler(
-        {.fanouts = s.fanouts, .batches = batches, .iterations = s.labor_iterations});
+    return tessera::LaborSampler({.fanouts = s.fanouts,
+                                  .batches = batches,
+                                  .iterations = s.labor_iterations,
+                                  .estimator = estimator(s.estimator)});
   }
   if (s.sampler == "ladies")
-    return tessera::LadiesSampler({.layer_sizes = s.layer_sizes, .batches = batches});
+    return tessera::LadiesSampler(
+        {.layer_sizes = s.layer_sizes, .batches = batches, .estimator = estimator(s.estimator)});
   const tessera::PreparedAdjacency prepared = prepare_adjacency(graph, tessera::AggregationSpec{});
-  return tessera::FastGcnSampler({.layer_sizes = s.layer_sizes, .batches = batches},
-                                 tessera::fastgcn_distribution(prepared.adjacency()));
+  return tessera::FastGcnSampler(
+      {.layer_sizes = s.layer_sizes, .batches = batches, .estimator = estimator(s.estimator)},
+      tessera::fastgcn_distribution(prepared.adjacency()));
 }
 
 }  // namespace

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+//
+// shaDow-GNN: every target gets a small graph of its own, and a network deeper than that graph is wide. Training
+// and evaluation see the same kind of graph.
+// Zeng et al., Decoupling the depth and scope of graph neural networks, NeurIPS 2021.
+//
+//     shadow                                                           trains on a generated graph
+//     shadow --data toy-ppi/graphsaint --scope ppr --pooling max --epochs 30
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "support/policies.hpp"
+#include "support/program.hpp"
+#include "tessera/nn/nets/shadow_net.hpp"
+#include "tessera/nn/optim/adam.hpp"
+#include "tessera/sampling/any_sampler.hpp"
+#include "tessera/sampling/shadow_sampler.hpp"
+#include "tessera/train/infer_targets.hpp"
+#include "tessera/train/metrics.hpp"
+#include "tessera/train/trainer.hpp"
+
+namespace {
+
+struct ShadowOptions {
+  std::string scope = "hops";
+  tessera::ShadowHops hops;
+  tessera::ShadowPpr ppr;
+  double eps = 1e-5;
+  std::string pooling = "center";
+  std::size_t batch_size = 128;
+};
+
+const std::map<std::string, tessera::Pooling> kPoolings{{"center", tessera::Pooling::center},
+                                                        {"sum", tessera::Pooling::sum},
+                                                        {"mean", tessera::Pooling::mean},
+                                                        {"max", tessera::Pooling::max}};
+
+void add_options(CLI::App& app, ShadowOptions& s) {
+  app.add_option("--scope", s.scope, "How a target's graph is found")
+      ->check(CLI::IsMember({"hops", "ppr"}))
+      ->capture_default_str();
+  app.add_option("--depth", s.hops.depth, "Hops of a scope")->capture_default_str();
+  app.add_option("--budget", s.hops.budget, "Neighbours per node and hop; -1 = all")->capture_default_str();
+  app.add_option("--top-k", s.ppr.k, "Nodes of a PageRank scope")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--threshold", s.ppr.threshold, "Least score of a PageRank scope, relative")
+      ->capture_default_str();
+  app.add_option("--eps", s.eps, "What pushing leaves, per link of a node")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--pooling", s.pooling, "What a target is read from beside itself")
+      ->check(CLI::IsMember({"center", "sum", "mean", "max"}))
+      ->capture_default_str();
+  app.add_option("--batch-size", s.batch_size, "Targets per batch")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+}
+
+tessera::AnySampler make_sampler(const ShadowOptions& s, const tessera::CsrGraph& graph,
+                                 std::span<const tessera::NodeId> targets) {
+  const tessera::TargetBatches batches{.batch_size = s.batch_size};
+  if (s.scope == "hops") return tessera::ShadowSampler(s.hops, batches);
+  const tessera::PprTableOptions table{.push = {tessera::ordinary_alpha(0.15), s.eps}, .k = s.ppr.k};
+  return tessera::ShadowSampler(ppr_table(graph.view(), targets, table), graph.num_nodes(), s.ppr, batches);
+}
+
+/// The metric of one role, on graphs cut out of the whole graph.
+tessera::Score score(const tessera::ShadowNet<>& model, const ShadowOptions& s, const tessera::Dataset& data,
+                     tessera::Role role, tessera::Metric metric) {
+  const tessera::Array<tessera::NodeId> targets = data.nodes(role);
+  if (targets.empty()) return {};
+  const tessera::SampleSource source{data.graph.view(), data.graph.symmetric, targets};
+  const tessera::Tensor<float> logits =
+      infer_targets(model, make_sampler(s, data.graph, targets), source, data.features.view());
+  tessera::Tensor<float> all = tessera::Tensor<float>::zeros(data.num_nodes(), data.num_classes());
+  for (std::size_t t = 0; t < targets.size(); ++t)
+    std::copy(logits.row(t).begin(), logits.row(t).end(), all.row(targets[t]).begin());
+  const tessera::LabelView labels{data.labels.classes, data.labels.indicators};
+  return {0.0, measure(metric, std::as_const(all).view(), labels, targets), targets.size()};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Trains a deep graph neural network on shallow graphs"};
+  examples::Options o;
+  o.hidden = 128;
+  o.layers = 3;
+  o.dropout = 0.2f;
+  o.lr = 0.002;
+  o.weight_decay = 0;
+  o.epochs = 20;
+  o.keep = "last";
+  ShadowOptions s;
+  add_options(app, s);
+  return examples::run_program(
+      app, argc, argv, "shadow", o, [&](const tessera::Dataset& data, tessera::Report& report) {
+        const tessera::CsrGraph& graph = o.inductive ? data.train_graph : data.graph;
+        const tessera::Array<tessera::NodeId> train = data.nodes(tessera::Role::train);
+        const examples::Timer timer;
+        const tessera::AnySampler sampler = make_sampler(s, graph, train);
+        report.seconds.precompute = timer.seconds();
+        report.additions = {{"scope", s.scope}, {"pooling", s.pooling}};
+        for (std::size_t run = 0; run < o.runs; ++run) {
+          const std::uint64_t seed = o.seed + run;
+          tessera::ShadowNet<> model({.in = data.num_features(),
+                                      .hidden = o.hidden,
+                                      .out = data.num_classes(),
+                                      .layers = o.layers,
+                                      .dropout = o.dropout,
+                                      .pooling = kPoolings.at(s.pooling),
+                                      .seed = seed});
+          tessera::Trainer trainer{model, sampler, examples::ChosenLoss{data.multilabel()},
+                                   tessera::Adam{.lr = o.lr, .weight_decay = o.weight_decay}};
+          tessera::FitReport fit =
+              trainer.fit(tessera::DatasetView(data),
+                          {.epochs = o.epochs, .seed = seed, .inductive = o.inductive, .eval_every = 0});
+          const examples::Timer inference;
+          const tessera::Metric metric =
+              data.multilabel() ? tessera::Metric::micro_f1 : tessera::Metric::accuracy;
+          fit.evaluation.train = score(model, s, data, tessera::Role::train, metric);
+          fit.evaluation.val = score(model, s, data, tessera::Role::val, metric);
+          fit.evaluation.test = score(model, s, data, tessera::Role::test, metric);
+          fit.metric = metric;
+          report.seconds.train += fit.seconds_train;
+          report.seconds.infer += inference.seconds();
+          report.runs.push_back({.seed = seed, .fit = std::move(fit), .additions = {}});
+        }
+      });
+}
