@@ -7,7 +7,7 @@
 //     cluster_gcn                                                                trains on a generated graph
 //     cluster_gcn --data cora/planetoid --parts 8 --clusters-per-batch 2 --runs 20   prints about "test
 //     accuracy 81"
-//     cluster_gcn --data toy-ppi/graphsaint --preset ppi --hidden 512 --clusters-per-batch 5   "micro_f1 96"
+//     cluster_gcn --data toy-ppi/graphsaint --preset ppi --hidden 512 --clusters-per-batch 5   trains deep on toy-PPI
 
 #include <cstdio>
 #include <numeric>
@@ -88,6 +88,10 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--partitioner", cluster.partitioner, "How parts are made")
       ->check(CLI::IsMember({"multilevel", "random"}))
+      ->capture_default_str();
+  app.add_option("--link-cost", cluster.link_cost,
+                 "What cutting a link costs: one, or the shares of neighbours its ends lose")
+      ->check(CLI::IsMember({"one", "shares"}))
       ->capture_default_str();
   app.add_flag(
       "--precomputed,!--no-precomputed", options.precomputed,
