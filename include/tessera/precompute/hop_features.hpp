@@ -269,7 +269,7 @@ class HopFeatures {
     payload_at_ = static_cast<std::size_t>(plan.payload_at);
     const auto part = [&]<class T>(Array<T>& to, std::uint64_t at, std::size_t count) {
       to.resize(count);
-      std::memcpy(to.data(), bytes.data() + at, count * sizeof(T));
+      if (count > 0) std::memcpy(to.data(), bytes.data() + at, count * sizeof(T));
     };
     part(scales_, plan.scales_at, layout_.element == ElementType::f16 ? cols() : 0);
     part(row_ids_, plan.rows_at, static_cast<std::size_t>(h.row_ids));

@@ -37,16 +37,16 @@ struct PropagateProgress {
 /// What `propagate` computes and where it puts it.
 struct PropagateOptions {
   Emit emit = Emit::all;
-  bool include_input = true;    ///< Emit::all: the first block is x itself
+  bool include_input = true;         ///< Emit::all: the first block is x itself
   std::vector<double> weights = {};  ///< Emit::combined: w_0 ... w_K
   bool standardize = false;  ///< bring every column to mean 0, variance 1 after each hop, and go on with that
   ElementType element = ElementType::f32;  ///< of what is kept; bf16 also holds the panels of plain operators
-  std::span<const NodeId> rows = {};          ///< nodes to keep, in this order; empty keeps all
-  std::filesystem::path file = {};            ///< where to; empty: memory
+  std::span<const NodeId> rows = {};       ///< nodes to keep, in this order; empty keeps all
+  std::filesystem::path file = {};         ///< where to; empty: memory
   std::size_t memory_budget = 0;           ///< bytes beside graph and x; 0: what the machine has
   std::size_t panel = 0;                   ///< columns at a time; 0: as many as the budget allows
-  std::function<void(const PropagateProgress&)>
-      progress = {};  ///< may throw to stop; a file target can be resumed
+  std::function<void(const PropagateProgress&)> progress =
+      {};  ///< may throw to stop; a file target can be resumed
 };
 
 }  // namespace tessera
