@@ -18,6 +18,7 @@
 #include "tessera/nn/nets/hop_net.hpp"
 #include "tessera/nn/nets/jumping_net.hpp"
 #include "tessera/nn/nets/mlp_net.hpp"
+#include "tessera/nn/nets/rev_gnn_net.hpp"
 #include "tessera/nn/nets/sage_net.hpp"
 
 namespace examples {
@@ -125,6 +126,15 @@ AnyModel<> egc(const Options& o, const Sizes& sizes) {
   return tessera::EgcNet<>(net);
 }
 
+AnyModel<> rev_sage(const Options& o, const Sizes& sizes) {
+  return tessera::RevSageNet<>({.in = sizes.features,
+                                .hidden = o.hidden,
+                                .out = sizes.classes,
+                                .layers = o.layers,
+                                .dropout = o.dropout,
+                                .seed = sizes.seed});
+}
+
 struct Entry {
   std::string_view name;
   AnyModel<> (*make)(const Options&, const Sizes&);
@@ -147,6 +157,7 @@ constexpr std::array kModels{
     Entry{"egc-s", egc<false>},
     Entry{"egc-m", egc<true>},
     Entry{"graph-saint", graph_saint},
+    Entry{"rev-sage", rev_sage},
 };
 
 }  // namespace

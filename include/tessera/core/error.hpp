@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <concepts>
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -82,5 +83,14 @@ std::string message(const Parts&... parts) {
   (detail::append(out, parts), ...);
   return out;
 }
+
+namespace detail {
+
+/// Errors   ConfigError naming who asks and the option that is zero
+inline void check_positive(std::string_view who, std::string_view option, std::size_t value) {
+  if (value == 0) throw ConfigError(message(who, ": ", option, " is 0, want at least 1"));
+}
+
+}  // namespace detail
 
 }  // namespace tessera

@@ -115,11 +115,6 @@ class CarryingStack {
 
 namespace detail {
 
-/// Errors   ConfigError naming the network and what is zero
-inline void check_positive(const char* net, const char* name, std::size_t value) {
-  if (value == 0) throw ConfigError(message(net, ": ", name, " is 0, want at least 1"));
-}
-
 /// Errors   ConfigError unless value is in [low, high]
 inline void check_between(const char* net, const char* name, double value, double low, double high) {
   if (value >= low && value <= high) return;

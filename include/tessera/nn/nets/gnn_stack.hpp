@@ -152,13 +152,11 @@ class GnnStack {
   }
 
   static const Options& checked(const Options& options) {
-    const auto positive = [](std::string_view name, std::size_t value) {
-      if (value == 0) throw ConfigError(message("GnnStack: ", name, " is 0, want at least 1"));
-    };
-    positive("layers", options.layers);
-    positive("in", options.in);
-    positive("out", options.out);
-    if (options.layers > 1 || options.linear_ends) positive("hidden", options.hidden);
+    detail::check_positive("GnnStack", "layers", options.layers);
+    detail::check_positive("GnnStack", "in", options.in);
+    detail::check_positive("GnnStack", "out", options.out);
+    if (options.layers > 1 || options.linear_ends)
+      detail::check_positive("GnnStack", "hidden", options.hidden);
     check_dropout({options.dropout, {}, 0}, "GnnStack");
     if (!(options.layer_norm_eps >= 0)) {
       throw ConfigError(message("GnnStack: layer_norm_eps is ", options.layer_norm_eps, ", want at least 0"));

@@ -185,13 +185,10 @@ class GraphNet {
   }
 
   static const Options& checked(const Options& o) {
-    const auto positive = [](std::string_view name, std::size_t value) {
-      if (value == 0) throw ConfigError(message("GraphNet: ", name, " is 0, want at least 1"));
-    };
-    positive("in", o.in);
-    positive("hidden", o.hidden);
-    positive("out", o.out);
-    positive("layers", o.layers);
+    detail::check_positive("GraphNet", "in", o.in);
+    detail::check_positive("GraphNet", "hidden", o.hidden);
+    detail::check_positive("GraphNet", "out", o.out);
+    detail::check_positive("GraphNet", "layers", o.layers);
     for (const float p : {o.dropout, o.input_dropout, o.head_dropout}) check_dropout({p, {}, 0}, "GraphNet");
     return o;
   }

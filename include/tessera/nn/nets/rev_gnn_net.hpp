@@ -151,13 +151,10 @@ class RevGnnNet {
   }
 
   static const Options& checked(const Options& o) {
-    const auto positive = [](std::string_view what, std::size_t value) {
-      if (value == 0) throw ConfigError(message("RevGnnNet: ", what, " is 0, want at least 1"));
-    };
-    positive("layers", o.layers);
-    positive("in", o.in);
-    positive("hidden", o.hidden);
-    positive("out", o.out);
+    detail::check_positive("RevGnnNet", "layers", o.layers);
+    detail::check_positive("RevGnnNet", "in", o.in);
+    detail::check_positive("RevGnnNet", "hidden", o.hidden);
+    detail::check_positive("RevGnnNet", "out", o.out);
     check_dropout({o.dropout, {}, 0}, "RevGnnNet");
     if (o.groups < 2 || o.hidden % o.groups != 0) {
       throw ConfigError(

@@ -47,6 +47,8 @@ inline std::uint32_t mark_row_from(std::size_t first, std::span<const std::uint6
 }
 
 #if defined(TESSERA_TARGET_AVX512)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"  // GCC's own gather is a macro without optimisation
 TESSERA_TARGET_AVX512 inline std::uint32_t mark_row_avx512(std::span<const std::uint64_t> bits,
                                                            std::span<const NodeId> row,
                                                            std::uint64_t* marks) noexcept {
@@ -67,6 +69,7 @@ TESSERA_TARGET_AVX512 inline std::uint32_t mark_row_avx512(std::span<const std::
   }
   return count + mark_row_from(begin, bits, row, marks);
 }
+#pragma GCC diagnostic pop
 #endif
 
 TESSERA_DEFINE std::uint32_t mark_row(Isa isa, std::span<const std::uint64_t> bits,

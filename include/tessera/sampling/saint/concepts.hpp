@@ -35,10 +35,6 @@ namespace detail {
 /// Draws handled by one block of a parallel loop.
 inline constexpr std::size_t kDrawGrain = 1024;
 
-inline void check_positive(const char* who, const char* option, std::size_t value) {
-  if (value == 0) throw ConfigError(message(who, ": ", option, " is 0, want at least 1"));
-}
-
 inline void check_targets(const char* who, const SampleSource& source) {
   if (source.targets.empty()) throw ConfigError(message(who, ": source.targets is empty, want a target"));
   if (source.targets.back() >= source.graph.num_rows) {
