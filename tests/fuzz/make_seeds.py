@@ -196,6 +196,8 @@ def main(target):
     write("fuzz_npy", "text", npy("<U2", "(1,)", "ab".encode("utf-32-le")))
     write("fuzz_json", "class_map", CLASSES.encode())
     write("fuzz_json", "role", ROLES.encode())
+    write("fuzz_links", "plain", json.dumps([{"source": k % 5, "target": 3 * k % 5} for k in range(20)]).encode())
+    write("fuzz_links", "mixed", b'[{"source":0,"target":1} ,\n {"test_removed": false, "target" : 4, "source": 2 }]')
     write("fuzz_json", "graph", json.dumps({"nodes": [{"id": "a"}], "links": [{"source": "a", "target": "a"}]}).encode())
     write("fuzz_pickle", "lists", pickle.dumps({0: [1, 2], 1: [0]}, 2))
     header = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
