@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "tessera/core/ids.hpp"
 #include "tessera/io/npy_convert.hpp"
 
 #include <cmath>
