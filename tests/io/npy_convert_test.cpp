@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "tessera/core/ids.hpp"
 #include "tessera/io/npy_convert.hpp"
 
 #include <cmath>
@@ -9,6 +8,7 @@
 
 #include "support/catch.hpp"
 #include "support/io_archives.hpp"
+#include "tessera/core/ids.hpp"
 
 using namespace tessera;
 using test::npy_array;
