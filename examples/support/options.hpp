@@ -29,7 +29,8 @@ struct Options {
   bool layer_norm = false;
   bool residual = false;
   float diag_lambda = 0;
-  bool precomputed = false;  ///< features are [A X | X]: the cluster-gcn network's first layer only transforms
+  bool precomputed =
+      false;  ///< features are [A X | X]: the cluster-gcn network's first layer only transforms
   std::string arch = "1-0-1-0";
   double lr = 0.01;
   double weight_decay = 5e-4;

@@ -72,7 +72,8 @@ void train_runs(const Options& o, const tessera::DatasetView& data,
                 const std::function<tessera::AnySampler()>& make_sampler, tessera::Report& report,
                 const RunExtras& extras) {
   const ChosenStopping rule = stopping_rule(o, report);
-  for (std::size_t run = 0; run < o.runs; ++run) train_once(o, run, data, make_sampler(), rule, report, extras);
+  for (std::size_t run = 0; run < o.runs; ++run)
+    train_once(o, run, data, make_sampler(), rule, report, extras);
 }
 
 }  // namespace examples
