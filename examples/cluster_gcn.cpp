@@ -81,10 +81,10 @@ int main(int argc, char** argv) {
          "The paper's settings for a data set; further options override them")
       ->check(CLI::IsMember(examples::preset_names()));
   app.add_option("--parts", cluster.parts, "Parts of the partition")
-      ->check(CLI::PositiveNumber)
+      ->check(examples::kPositive)
       ->capture_default_str();
   app.add_option("--clusters-per-batch", cluster.clusters_per_batch, "Parts joined into one batch")
-      ->check(CLI::PositiveNumber)
+      ->check(examples::kPositive)
       ->capture_default_str();
   app.add_option("--partitioner", cluster.partitioner, "How parts are made")
       ->check(CLI::IsMember({"multilevel", "random"}))

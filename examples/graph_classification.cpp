@@ -62,8 +62,8 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--model", o.model.model)
       ->check(CLI::IsMember(examples::graph_model_names()))
       ->capture_default_str();
-  app.add_option("--hidden", o.model.hidden)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--layers", o.model.layers)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--hidden", o.model.hidden)->check(examples::kPositive)->capture_default_str();
+  app.add_option("--layers", o.model.layers)->check(examples::kPositive)->capture_default_str();
   app.add_option("--dropout", o.model.dropout, "Of the rows behind each convolution")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
@@ -75,21 +75,21 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--reduce", o.model.reduce, "How a graph's nodes become one row")
       ->check(CLI::IsMember({"sum", "mean", "max"}))
       ->capture_default_str();
-  app.add_option("--epochs", o.epochs)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--epochs", o.epochs)->check(examples::kPositive)->capture_default_str();
   app.add_option("--batch-size", o.batch_size, "Graphs per step")
-      ->check(CLI::PositiveNumber)
+      ->check(examples::kPositive)
       ->capture_default_str();
   app.add_option("--folds", o.folds, "Of the cross-validation, where the data has no split")
       ->check(CLI::Range(2, 1000))
       ->capture_default_str();
   app.add_option("--runs", o.runs, "Repetitions, where the data has a split")
-      ->check(CLI::PositiveNumber)
+      ->check(examples::kPositive)
       ->capture_default_str();
   app.add_option("--seed", o.seed)->capture_default_str();
-  app.add_option("--lr", o.lr, "Learning rate of Adam")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--weight-decay", o.weight_decay)->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--lr", o.lr, "Learning rate of Adam")->check(examples::kPositive)->capture_default_str();
+  app.add_option("--weight-decay", o.weight_decay)->check(examples::kNonNegative)->capture_default_str();
   app.add_option("--decay-every", o.decay_every, "Epochs after which the learning rate is halved")
-      ->check(CLI::PositiveNumber)
+      ->check(examples::kPositive)
       ->capture_default_str();
   app.add_option("--threads", o.threads, "0: one per processor")
       ->check(CLI::Range(0, 1024))

@@ -47,18 +47,18 @@ void add_options(CLI::App& app, ShadowOptions& s) {
   app.add_option("--depth", s.hops.depth, "Hops of a scope")->capture_default_str();
   app.add_option("--budget", s.hops.budget, "Neighbours per node and hop; -1 = all")->capture_default_str();
   app.add_option("--top-k", s.ppr.k, "Nodes of a PageRank scope")
-      ->check(CLI::PositiveNumber)
+      ->check(examples::kPositive)
       ->capture_default_str();
   app.add_option("--threshold", s.ppr.threshold, "Least score of a PageRank scope, relative")
       ->capture_default_str();
   app.add_option("--eps", s.eps, "What pushing leaves, per link of a node")
-      ->check(CLI::PositiveNumber)
+      ->check(examples::kPositive)
       ->capture_default_str();
   app.add_option("--pooling", s.pooling, "What a target is read from beside itself")
       ->check(CLI::IsMember({"center", "sum", "mean", "max"}))
       ->capture_default_str();
   app.add_option("--batch-size", s.batch_size, "Targets per batch")
-      ->check(CLI::PositiveNumber)
+      ->check(examples::kPositive)
       ->capture_default_str();
 }
 

@@ -55,6 +55,7 @@ tessera::Dataset load_dataset(const Options& o) {
     io::ReadOptions read;
     read.format = o.format;
     read.split = o.split;
+    read.symmetrise = o.edges.value();
     if (o.multilabel) read.multilabel = io::MultiLabel::on;
     data = io::load(o.data, read);
   }

@@ -8,8 +8,7 @@ namespace examples {
 void add_options(CLI::App& app, Options& o) {
   auto* data = app.add_option_group("Data");
   data->add_option("--data", o.data, "Folder or file in any supported layout; absent: a generated graph");
-  data->add_option("--format", o.format, "Force a layout")
-      ->check(CLI::IsMember({"graphsaint", "graphsage", "planetoid", "shchur", "heterophilous"}));
+  data->add_option("--format", o.format, "Force a layout")->check(CLI::IsMember(layout_names()));
   data->add_option("--split", o.split,
                    "Which split, where the layout stores several (role file, mask number)");
   data->add_option(
@@ -18,16 +17,17 @@ void add_options(CLI::App& app, Options& o) {
           "auto: row for sparse non-negative features, standard otherwise")
       ->check(CLI::IsMember({"auto", "raw", "row", "standard"}))
       ->capture_default_str();
+  add_edge_options(*data, o.edges);
   data->add_flag("--inductive", o.inductive, "Train on the edges among training nodes alone");
   data->add_flag("--multilabel", o.multilabel, "Turn classes into indicators");
   data->add_option("--nodes", o.nodes, "Size of the generated graph")
-      ->check(CLI::Range(100, 1'000'000'000))
+      ->check(CLI::Range(330, 1'000'000'000))
       ->capture_default_str();
 
   auto* model = app.add_option_group("Model and training");
   model->add_option("--model", o.model)->check(CLI::IsMember(model_names()))->capture_default_str();
-  model->add_option("--epochs", o.epochs)->check(CLI::PositiveNumber)->capture_default_str();
-  model->add_option("--hidden", o.hidden)->check(CLI::PositiveNumber)->capture_default_str();
+  model->add_option("--epochs", o.epochs)->check(kPositive)->capture_default_str();
+  model->add_option("--hidden", o.hidden)->check(kPositive)->capture_default_str();
   model->add_option("--layers", o.layers)->check(CLI::Range(1, 1000))->capture_default_str();
   model->add_option("--dropout", o.dropout)->check(CLI::Range(0.0, 1.0))->capture_default_str();
   model->add_flag("--layer-norm", o.layer_norm,
@@ -36,15 +36,15 @@ void add_options(CLI::App& app, Options& o) {
   model->add_option("--diag-lambda", o.diag_lambda, "Diagonal enhancement of the cluster-gcn network")
       ->capture_default_str();
   model->add_option("--arch", o.arch, "Orders of the graph-saint network's layers")->capture_default_str();
-  model->add_option("--lr", o.lr, "Learning rate of Adam")->check(CLI::PositiveNumber)->capture_default_str();
-  model->add_option("--weight-decay", o.weight_decay)->check(CLI::NonNegativeNumber)->capture_default_str();
+  model->add_option("--lr", o.lr, "Learning rate of Adam")->check(kPositive)->capture_default_str();
+  model->add_option("--weight-decay", o.weight_decay)->check(kNonNegative)->capture_default_str();
   model
       ->add_option("--decay", o.decay,
                    "What decays: the first layer's weights, as in the original GCN, or all")
       ->check(CLI::IsMember({"first", "all"}))
       ->capture_default_str();
   model->add_option("--clip-norm", o.clip_norm, "Largest norm of the gradient; 0: any")
-      ->check(CLI::NonNegativeNumber)
+      ->check(kNonNegative)
       ->capture_default_str();
   model->add_option("--keep", o.keep, "Which epoch's weights are reported; best ones need validation nodes")
       ->check(CLI::IsMember({"best-loss", "best-metric", "best-both", "best-ranked", "last"}))
@@ -52,7 +52,7 @@ void add_options(CLI::App& app, Options& o) {
   model->add_option("--patience", o.patience, "Stop after so many epochs without a better one; 0: never")
       ->capture_default_str();
   model->add_option("--eval-every", o.eval_every, "Epochs between evaluations")
-      ->check(CLI::PositiveNumber)
+      ->check(kPositive)
       ->capture_default_str();
   model->add_option("--precision", o.precision, "fp32 (bf16 training is not in this version)")
       ->check(CLI::IsMember({"fp32"}))
@@ -60,7 +60,7 @@ void add_options(CLI::App& app, Options& o) {
 
   auto* runs = app.add_option_group("Runs");
   runs->add_option("--runs", o.runs, "Repetitions with seeds S, S + 1, ...")
-      ->check(CLI::PositiveNumber)
+      ->check(kPositive)
       ->capture_default_str();
   runs->add_option("--seed", o.seed)->capture_default_str();
   runs->add_option("--threads", o.threads, "0: one per processor")
@@ -83,6 +83,8 @@ std::vector<tessera::ReportField> report_fields(const Options& o) {
           {"format", o.format},
           {"split", o.split},
           {"features", o.features},
+          {"symmetrise", o.edges.symmetrise},
+          {"directed", o.edges.directed},
           {"inductive", o.inductive},
           {"multilabel", o.multilabel},
           {"nodes", number(o.nodes)},

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "support/checks.hpp"
 #include "tessera/train/report.hpp"
 
 namespace examples {
@@ -17,6 +18,7 @@ struct Options {
   std::string format;
   std::string split;
   std::string features = "auto";
+  EdgeChoice edges;
   bool inductive = false;
   bool multilabel = false;
   std::size_t nodes = 20'000;
