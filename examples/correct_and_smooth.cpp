@@ -114,7 +114,7 @@ int main(int argc, char** argv) {
   return examples::run_program(
       app, argc, argv, "correct_and_smooth", options,
       [&](const tessera::Dataset& data, tessera::Report& report) {
-        if (data.multilabel()) throw tessera::ConfigError("correct_and_smooth: wants one class per node");
+        if (data.multilabel()) throw tessera::ConfigError("wants one class per node");
         const Graphs graphs(data.graph);
         const std::span<const std::int32_t> classes = data.labels.classes;
         std::vector<double> sums(3);

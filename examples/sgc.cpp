@@ -6,7 +6,7 @@
 //     sgc                                                          trains on a generated graph
 //     sgc --data cora/planetoid --weight-decay 1.3026973714e-5 --runs 10        prints about "test accuracy 81"
 //     sgc --data citeseer/planetoid --epochs 150 --weight-decay 2.3545587233e-5 --runs 10       about "71.8"
-//     sgc --data reddit/graphsaint --inductive --optimizer lbfgs --epochs 40
+//     sgc --data reddit/graphsaint --inductive --optimizer lbfgs --lr 1 --epochs 40
 
 #include <cstdio>
 #include <utility>
@@ -64,6 +64,7 @@ void train_lbfgs(const examples::Options& o, const tessera::DatasetView& data, t
       lbfgs.step(state, model.parameters(), 1.0);
     }
     fit.epochs = o.epochs;
+    fit.best_epoch = o.epochs - 1;  // the weights that are reported
     fit.seconds_train = timer.seconds();
     report.seconds.train += fit.seconds_train;
     const tessera::Tensor<float> logits = examples::logits_of(std::move(model), data.features);
@@ -100,8 +101,7 @@ int main(int argc, char** argv) {
       app, argc, argv, "sgc", options, [&](const tessera::Dataset& data, tessera::Report& report) {
         const examples::PropagatedData hops = examples::propagate_data(options, choice, data, report);
         if (optimizer == "lbfgs") {
-          if (data.multilabel())
-            throw tessera::ConfigError("sgc: --optimizer lbfgs wants one class per node");
+          if (data.multilabel()) throw tessera::ConfigError("--optimizer lbfgs wants one class per node");
           return train_lbfgs(options, hops.view, report);
         }
         examples::Options adam = options;

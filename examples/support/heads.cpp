@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "support/heads.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
-#include <cstdlib>
 #include <utility>
 
 #include "tessera/graph/detail/random_order.hpp"
@@ -25,11 +27,14 @@ std::vector<Term> parse_operators(const PropagateChoice& choice) {
     const std::size_t end = std::min(choice.operators.find(',', at), choice.operators.size());
     const std::string part = choice.operators.substr(at, end - at);
     const std::size_t colon = part.find(':');
-    char* rest = nullptr;
-    const unsigned long hops =
-        colon == std::string::npos ? 1 : std::strtoul(part.c_str() + colon + 1, &rest, 10);
-    if (rest != nullptr && *rest != '\0') {
-      throw tessera::ConfigError(tessera::message("--operators: \"", part, "\", want name:hops"));
+    std::size_t hops = 1;
+    if (colon != std::string::npos) {
+      const char* const last = part.data() + part.size();
+      const auto [rest, error] = std::from_chars(part.data() + colon + 1, last, hops);
+      if (error != std::errc() || rest != last || hops > 1000) {
+        throw tessera::ConfigError(
+            tessera::message("--operators: \"", part, "\", want name:hops, hops from 0 to 1000"));
+      }
     }
     Term term{tessera::operator_named(part.substr(0, colon)), hops};
     term.spec.alpha = choice.alpha;
@@ -62,7 +67,7 @@ tessera::HopFeatures run(const PropagateChoice& choice, const tessera::CsrGraph&
   options.element = element_named(choice.store);
   options.file = file;
   options.memory_budget = static_cast<std::size_t>(choice.memory_gib * 0x1p30);
-  if (!quiet) {
+  if (!quiet && ::isatty(STDERR_FILENO) != 0) {
     options.progress = [](const tessera::PropagateProgress& p) {
       std::fprintf(stderr, "\rpropagating: %zu of %zu hops%s", p.hops_done, p.num_hops,
                    p.hops_done == p.num_hops ? "\n" : "");
@@ -96,7 +101,7 @@ void add_options(CLI::App& app, PropagateChoice& choice) {
                "Whether the unpropagated features are a block too")
       ->default_str("true");
   app.add_option("--memory", choice.memory_gib, "Memory for the propagation beside graph and features, GiB")
-      ->check(CLI::NonNegativeNumber);
+      ->check(kNonNegative);
 }
 
 PropagatedData propagate_data(const Options& o, const PropagateChoice& choice, const tessera::Dataset& data,

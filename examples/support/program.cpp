@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
+#include <string_view>
 #include <thread>
 
 #include "support/dataset.hpp"
@@ -65,8 +67,9 @@ int run_main(CLI::App& app, int argc, char** argv, const std::string& program, c
       return 0;
     });
     return kGood;
-  } catch (const tessera::ConfigError& e) {
-    std::fprintf(stderr, "%s: %s\n", program.c_str(), e.what());
+  } catch (const tessera::ConfigError& e) {  // may begin with a function of the program's name
+    const bool named = std::string_view(e.what()).starts_with(program + ": ");
+    std::fprintf(stderr, "%s%s%s\n", named ? "" : program.c_str(), named ? "" : ": ", e.what());
     return kBadArguments;
   } catch (const tessera::FormatError& e) {  // names its file itself
     std::fprintf(stderr, "%s\n", e.what());
@@ -81,6 +84,10 @@ int run_program(CLI::App& app, int argc, char** argv, const std::string& program
                 const Train& train) {
   add_options(app, options);
   return run_main(app, argc, argv, program, options.threads, [&](ExitCode& on_error) {
+    const auto folder = std::filesystem::path(options.report).parent_path();
+    // Said before hours of training, not after.
+    if (!folder.empty() && !std::filesystem::is_directory(folder))
+      throw tessera::ConfigError("--report: the folder " + folder.string() + " does not exist");
     tessera::Report report;
     report.program = program;
     report.options = report_fields(options);

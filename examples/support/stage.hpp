@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <mutex>
 #include <string>
@@ -65,8 +66,9 @@ class Stage {
       wake_.notify_one();
       watcher_.join();
     }
-    if (!quiet_)
-      std::fprintf(stderr, "%s%s: %.2f s\n", watching_ ? "\r\033[K" : "", what_.c_str(), seconds());
+    if (watching_) std::fprintf(stderr, "\r\033[K");
+    if (!quiet_ && std::uncaught_exceptions() == 0)
+      std::fprintf(stderr, "%s: %.2f s\n", what_.c_str(), seconds());
   }
 
   double seconds() const {
