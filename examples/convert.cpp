@@ -8,11 +8,13 @@
 //     convert --data reddit.tessera --verify        checks every checksum and index, writes nothing
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <string>
 
+#include "support/checks.hpp"
 #include "support/stage.hpp"
 #include "support/write_layout.hpp"
 #include "tessera/io/load.hpp"
@@ -30,11 +32,15 @@ struct Arguments {
   std::string prefix = "data";
   std::string features = "raw";
   bool verify = false;
-  bool directed = false;
+  examples::EdgeChoice edges;
+  std::string ids = "compact";
+  std::string link_endpoints = "automatic";
+  std::string nan = "error";
+  std::uint64_t max_bytes = 0;
   bool quiet = false;
 };
 
-void run(const Arguments& a) {
+void run(const Arguments& a, int& on_error) {
   namespace io = tessera::io;
   if (a.verify) {
     const examples::Stage stage("verify", 0, a.quiet);
@@ -49,11 +55,20 @@ void run(const Arguments& a) {
     io::ReadOptions read;
     read.format = a.format;
     read.split = a.split;
-    if (a.directed) read.symmetrise = io::Symmetrise::off;
+    read.symmetrise = a.edges.value();
+    read.edge_list_ids = a.ids == "text"    ? io::EdgeListIds::text
+                         : a.ids == "as_is" ? io::EdgeListIds::as_is
+                                            : io::EdgeListIds::compact;
+    read.link_endpoints = a.link_endpoints == "position" ? io::LinkEndpoints::position
+                          : a.link_endpoints == "id"     ? io::LinkEndpoints::id
+                                                         : io::LinkEndpoints::automatic;
+    if (a.nan == "zero") read.nan = io::NanPolicy::zero;
+    read.max_bytes = a.max_bytes;
     read.row_normalize = a.features == "row";
     if (a.features == "standard") read.standardise = io::Standardise::train;
     data = io::load(a.data, read);
   }
+  on_error = 1;
   for (const std::string& warning : data.provenance.warnings) std::fprintf(stderr, "%s\n", warning.c_str());
   {
     const auto bytes = 4 * data.features.size() + 4 * data.graph.num_edges();
@@ -75,12 +90,24 @@ int main(int argc, char** argv) {
   Arguments a;
   CLI::App app("Convert a data set between layouts");
   app.add_option("--data", a.data, "Folder or file in any supported layout")->required();
-  app.add_option("--format", a.format, "Force a layout");
+  app.add_option("--format", a.format, "Force a layout")->check(CLI::IsMember(examples::layout_names()));
   app.add_option("--split", a.split, "Which split, where the layout stores several");
   app.add_option("--features", a.features, "raw, row or standard: transformed before they are written")
       ->check(CLI::IsMember({"raw", "row", "standard"}))
       ->capture_default_str();
-  app.add_flag("--directed", a.directed, "Keep the direction of the edges");
+  examples::add_edge_options(app, a.edges);
+  app.add_option("--ids", a.ids, "Ids of an edge list: made compact, node numbers as they are, or words")
+      ->check(CLI::IsMember({"compact", "as_is", "text"}))
+      ->capture_default_str();
+  app.add_option("--link-endpoints", a.link_endpoints,
+                 "What GraphSAGE's links name: positions or ids of nodes")
+      ->check(CLI::IsMember({"automatic", "position", "id"}))
+      ->capture_default_str();
+  app.add_option("--nan", a.nan, "What features that are NaN or infinite do: refused, or made 0")
+      ->check(CLI::IsMember({"error", "zero"}))
+      ->capture_default_str();
+  app.add_option("--max-bytes", a.max_bytes, "Most memory one file may take, bytes; 0: 80 % of the machine's")
+      ->capture_default_str();
   app.add_option("--to", a.to)->check(CLI::IsMember(examples::writable_layouts()))->capture_default_str();
   auto* out = app.add_option("--out", a.out, "File (container, metis) or folder to write");
   app.add_option("--prefix", a.prefix, "Prefix of the files of the graphsage layout")->capture_default_str();
@@ -93,14 +120,15 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }
+  int on_error = 3;
   try {
-    run(a);
-  } catch (const tessera::FormatError& e) {
+    run(a, on_error);
+  } catch (const tessera::ConfigError& e) {
     std::fprintf(stderr, "%s\n", e.what());
-    return 3;
+    return 2;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s\n", e.what());
-    return 1;
+    return on_error;
   }
   return 0;
 }

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "support/checks.hpp"
 #include "support/stage.hpp"
 #include "tessera/graph/stand_ins.hpp"
 #include "tessera/graph/statistics.hpp"
@@ -86,6 +87,8 @@ void print(const DatasetView& data, const Description& d) {
               d.components.empty() ? 0 : d.components.front());
   if (data.multilabel()) {
     std::printf("labels       %zu, %.2f per node\n", data.num_classes(), d.labels_per_node);
+  } else if (data.num_classes() == 0) {
+    std::printf("classes      none");
   } else {
     std::printf("homophily    %.4f of the edges join nodes of one class\n", d.homophily);
     std::printf("classes      %zu\n", data.num_classes());
@@ -212,6 +215,7 @@ struct Arguments {
   std::string data;
   std::string format;
   std::string split;
+  examples::EdgeChoice edges;
   std::string json;
   std::string plot;
   bool quiet = false;
@@ -228,23 +232,29 @@ void report(const DatasetView& data, const Arguments& a) {
   if (!a.plot.empty()) tessera::io::write_file(a.plot, to_svg(data, d.degrees));
 }
 
-void run(const Arguments& a) {
+void run(const Arguments& a, int& on_error) {
   namespace io = tessera::io;
   if (a.data.empty()) {
+    on_error = 1;
     const tessera::Dataset data = tessera::generate_stand_in(tessera::StandIn::flickr, {.scale = 0.05});
     return report(data, a);
   }
-  if (a.format.empty() && io::detect(a.data).layout == io::Layout::container)
-    return report(io::MappedDataset(a.data), a);
+  if (a.format.empty() && io::detect(a.data).layout == io::Layout::container) {
+    const io::MappedDataset mapped(a.data);
+    on_error = 1;
+    return report(mapped, a);
+  }
   tessera::Dataset data;
   {
     const examples::Stage stage("read", examples::bytes_at(a.data), a.quiet);
     io::ReadOptions read;
     read.format = a.format;
     read.split = a.split;
+    read.symmetrise = a.edges.value();
     data = io::load(a.data, read);
   }
   for (const std::string& warning : data.provenance.warnings) std::fprintf(stderr, "%s\n", warning.c_str());
+  on_error = 1;
   report(data, a);
 }
 
@@ -254,8 +264,9 @@ int main(int argc, char** argv) {
   Arguments a;
   CLI::App app("Describe a data set");
   app.add_option("--data", a.data, "Folder or file in any supported layout; absent: a generated graph");
-  app.add_option("--format", a.format, "Force a layout");
+  app.add_option("--format", a.format, "Force a layout")->check(CLI::IsMember(examples::layout_names()));
   app.add_option("--split", a.split, "Which split, where the layout stores several");
+  examples::add_edge_options(app, a.edges);
   app.add_option("--json", a.json, "Write the description as JSON to this file");
   app.add_option("--plot", a.plot, "Draw the degree distribution into this SVG file");
   app.add_flag("--quiet", a.quiet, "No progress on stderr");
@@ -264,14 +275,15 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }
+  int on_error = 3;
   try {
-    run(a);
-  } catch (const tessera::FormatError& e) {
+    run(a, on_error);
+  } catch (const tessera::ConfigError& e) {
     std::fprintf(stderr, "%s\n", e.what());
-    return 3;
+    return 2;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s\n", e.what());
-    return 1;
+    return on_error;
   }
   return 0;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
+#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -28,6 +30,21 @@ inline void write_layout(const std::string& layout, const std::filesystem::path&
   } else if (layout == "graphsaint") {
     io::write_graphsaint(out, data);
   } else if (layout == "graphsage") {
+    std::size_t outside = 0;
+    for (std::size_t v = 0; v < data.roles.size(); ++v) {
+      if (data.roles[v] != tessera::Role::none) continue;
+      ++outside;
+      if (v < data.labels.classes.size() && data.labels.classes[v] < 0) {
+        throw tessera::ConfigError(tessera::message(
+            "node ", v,
+            " has neither a role nor a class; GraphSAGE's files cannot hold it, graphsaint and ogb can"));
+      }
+    }
+    if (outside > 0) {
+      std::fprintf(stderr,
+                   "%zu nodes outside the split become training nodes: GraphSAGE's files have no others\n",
+                   outside);
+    }
     io::write_graphsage(out, prefix, data, tessera::Role::train);
   } else if (layout == "ogb") {
     io::write_ogb(out, data);
