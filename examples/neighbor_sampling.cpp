@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "support/models.hpp"
 #include "support/program.hpp"
 #include "tessera/graph/normalization.hpp"
 #include "tessera/sampling/any_sampler.hpp"
@@ -35,12 +36,13 @@ void add_options(CLI::App& app, SamplerOptions& s) {
   app.add_option("--sampler", s.sampler, "Which neighbours a layer sees")
       ->check(CLI::IsMember({"neighbor", "labor", "ladies", "fastgcn"}))
       ->capture_default_str();
-  app.add_option("--fanouts", s.fanouts,
-                 "Neighbours per node, next to the targets first; -1 = all (default 10 each)");
+  app.add_option(
+      "--fanouts", s.fanouts,
+      "Neighbours per node, one number per layer, next to the targets first; -1 = all (default 10 each)");
   app.add_option("--layer-sizes", s.layer_sizes,
                  "Nodes drawn per layer by ladies and fastgcn (default 512 each)");
   app.add_option("--batch-size", s.batch_size, "Targets per batch")
-      ->check(CLI::PositiveNumber)
+      ->check(examples::kPositive)
       ->capture_default_str();
   app.add_option("--labor-iterations", s.labor_iterations, "i of LABOR-i")->capture_default_str();
   app.add_option("--estimator", s.estimator, "How labor, ladies and fastgcn make up for what they left out")
@@ -84,8 +86,16 @@ int main(int argc, char** argv) {
   return examples::run_program(
       app, argc, argv, "neighbor_sampling", options,
       [&](const tessera::Dataset& data, tessera::Report& report) {
-        if (sampler.fanouts.empty()) sampler.fanouts.assign(options.layers, 10);
-        if (sampler.layer_sizes.empty()) sampler.layer_sizes.assign(options.layers, 512);
+        // Not always --layers: every hop of appnp, tag and cheb is one.
+        const std::size_t layers =
+            examples::make_model(options, data.num_features(), data.num_classes(), 0).num_layers();
+        if (sampler.fanouts.empty()) sampler.fanouts.assign(layers, 10);
+        if (sampler.layer_sizes.empty()) sampler.layer_sizes.assign(layers, 512);
+        if (sampler.fanouts.size() != layers || sampler.layer_sizes.size() != layers) {
+          throw tessera::ConfigError(
+              tessera::message("--fanouts and --layer-sizes want a number for each of the ", layers,
+                               " layers of this network"));
+        }
         report.additions = {{"sampler", sampler.sampler},
                             {"batch_size", static_cast<std::int64_t>(sampler.batch_size)}};
         const tessera::CsrGraph& graph = options.inductive ? data.train_graph : data.graph;
