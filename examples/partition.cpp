@@ -101,23 +101,28 @@ void describe(const Input& in, const Partition& parts, double seconds) {
   const auto line = [](const char* name, const std::string& value) {
     std::printf("%-22s %s\n", name, value.c_str());
   };
+  const auto rounded = [](double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.4g", value);
+    return std::string(text);
+  };
   line("graph", data.name);
   line("nodes", message(data.num_nodes()));
   line("undirected edges", message(data.graph.num_edges() / 2));
   line("parts", message(parts.num_parts, ", ", m.empty_parts, " empty"));
-  line("edge cut", message(parts.cut, parts.cut == m.cut ? "" : " (weighted)", ", ", m.cut_fraction * 100,
-                           " % of the edges"));
-  line("imbalance", message(m.imbalance, parts.feasible() ? "" : ", a part is over its limit"));
-  line("communication volume", message(m.communication_volume, ", ", m.halo_fraction, " per node"));
+  line("edge cut", message(parts.cut, parts.cut == m.cut ? "" : " (weighted)", ", ",
+                           rounded(100 * m.cut_fraction), " % of the edges"));
+  line("imbalance", message(rounded(m.imbalance), parts.feasible() ? "" : ", a part is over its limit"));
+  line("communication volume", message(m.communication_volume, ", ", rounded(m.halo_fraction), " per node"));
   line("boundary nodes", message(m.boundary_nodes));
-  line("halo / part", message("mean ", m.mean_halo_ratio, ", max ", m.max_halo_ratio));
+  line("halo / part", message("mean ", rounded(m.mean_halo_ratio), ", max ", rounded(m.max_halo_ratio)));
   if (!data.labels.classes.empty()) {
     const Partition chance = RandomPartitioner().partition(data.graph, {.parts = parts.num_parts});
-    line("label entropy",
-         message(label_entropy(parts.part, parts.num_parts, data.labels.classes), " nats, random parts ",
-                 label_entropy(chance.part, parts.num_parts, data.labels.classes)));
+    line("label entropy", message(rounded(label_entropy(parts.part, parts.num_parts, data.labels.classes)),
+                                  " nats, random parts ",
+                                  rounded(label_entropy(chance.part, parts.num_parts, data.labels.classes))));
   }
-  line("seconds", message(seconds));
+  line("seconds", rounded(seconds));
 }
 
 }  // namespace
@@ -129,7 +134,7 @@ int main(int argc, char** argv) {
   app.add_option("--data", options.data, "A METIS .graph file or a data set; none: a generated graph");
   app.add_option("--format", options.format, "Layout of the data set");
   app.add_option("--nodes", options.nodes, "Nodes of the generated graph")->capture_default_str();
-  app.add_option("--parts", run.parts, "Parts")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--parts", run.parts, "Parts")->check(examples::kPositive)->capture_default_str();
   app.add_option("--imbalance", run.imbalance, "By how much a part may pass the average")
       ->capture_default_str();
   app.add_option("--preset", run.preset, "How much refinement")
@@ -146,11 +151,12 @@ int main(int argc, char** argv) {
   app.add_option("--out", run.out, "Write the parts to this file, one number per line");
   app.add_option("--cache", run.cache, "Keep parts in this folder and take them from there");
   app.add_flag("--balance-train", run.balance_train, "Balance training nodes as well as nodes");
-  app.add_flag("--symmetrize", run.symmetrize, "Treat a directed graph as undirected");
+  app.add_flag("--symmetrize,--symmetrise", run.symmetrize, "Treat a directed graph as undirected");
   app.add_option("--seed", options.seed, "Seed")->capture_default_str();
   app.add_option("--threads", options.threads, "Threads, 0: one per processor")->capture_default_str();
   return examples::run_main(app, argc, argv, "partition", options.threads, [&](examples::ExitCode& on_error) {
     on_error = examples::kBadData;
+    options.edges.symmetrise = run.symmetrize;
     const Input in = load(options);
     PartitionOptions wanted{.parts = run.parts, .imbalance = run.imbalance, .seed = options.seed};
     wanted.effort = run.preset == "fast"      ? PartitionEffort::fast
@@ -164,6 +170,7 @@ int main(int argc, char** argv) {
     wanted.second_weight = train;
     if (!run.evaluate.empty()) {
       Array<PartId> part = io::read_partition(run.evaluate, in.data.num_nodes());
+      if (app.count("--parts") == 0) wanted.parts = 1;
       for (const PartId p : part) wanted.parts = std::max(wanted.parts, index(p) + 1);
       describe(in, partition_from_parts(in.data.graph, wanted, std::move(part)), 0);
       return;
