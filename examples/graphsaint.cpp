@@ -25,6 +25,7 @@ struct SaintOptions {
   bool authors = false;
   double coverage = 50;
   std::string cache;
+  bool quiet = false;
 
   tessera::SaintNormalizationOptions normalization() const {
     using tessera::SaintEstimate;
@@ -97,10 +98,12 @@ tessera::AnySampler make(const tessera::SampleSource& source, const typename S::
                       {"subgraphs_counted", static_cast<std::int64_t>(found.subgraphs)},
                       {"unseen_nodes", static_cast<std::int64_t>(found.unseen_nodes)},
                       {"unseen_edges", static_cast<std::int64_t>(found.unseen_edges)}};
-  std::fprintf(stderr, "normalisation: %.2f s, %llu subgraphs; never seen: %llu nodes, %llu entries\n",
-               report.seconds.precompute, static_cast<unsigned long long>(found.subgraphs),
-               static_cast<unsigned long long>(found.unseen_nodes),
-               static_cast<unsigned long long>(found.unseen_edges));
+  if (!saint.quiet) {
+    std::fprintf(stderr, "normalisation: %.2f s, %llu subgraphs; never seen: %llu nodes, %llu entries\n",
+                 report.seconds.precompute, static_cast<unsigned long long>(found.subgraphs),
+                 static_cast<unsigned long long>(found.unseen_nodes),
+                 static_cast<unsigned long long>(found.unseen_edges));
+  }
   return S(source, draws, std::move(found));
 }
 
@@ -137,6 +140,7 @@ int main(int argc, char** argv) {
   return examples::run_program(
       app, argc, argv, "graphsaint", o, [&](const tessera::Dataset& data, tessera::Report& report) {
         apply_preset(app, saint, o);
+        saint.quiet = o.quiet;
         report.options = examples::report_fields(o);
         // The authors sum the loss over the classes of a node, ours is a mean: the same clipping in our unit.
         if (data.multilabel()) o.clip_norm /= static_cast<double>(data.num_classes());

@@ -11,14 +11,11 @@
 #include <string>
 #include <utility>
 
-#include "support/policies.hpp"
 #include "support/program.hpp"
 #include "tessera/nn/any_model.hpp"
 #include "tessera/nn/nets/pprgo_net.hpp"
-#include "tessera/nn/optim/adam.hpp"
 #include "tessera/sampling/any_sampler.hpp"
 #include "tessera/sampling/pprgo_sampler.hpp"
-#include "tessera/train/trainer.hpp"
 
 namespace {
 
@@ -34,13 +31,13 @@ void add_options(CLI::App& app, PprOptions& p) {
       ->check(CLI::Range(0.001, 1.0))
       ->capture_default_str();
   app.add_option("--eps", p.table.push.eps, "What pushing leaves, per link of a node")
-      ->check(CLI::PositiveNumber)
+      ->check(examples::kPositive)
       ->capture_default_str();
   app.add_option("--top-k", p.table.k, "Scores kept per target")
-      ->check(CLI::PositiveNumber)
+      ->check(examples::kPositive)
       ->capture_default_str();
   app.add_option("--batch-size", p.batch_size, "Targets per batch")
-      ->check(CLI::PositiveNumber)
+      ->check(examples::kPositive)
       ->capture_default_str();
   app.add_option("--power-steps", p.power_steps, "Propagation steps of inference")->capture_default_str();
   app.add_flag("--symmetric", p.symmetric, "Scale scores by the square roots of the degrees");
@@ -68,9 +65,8 @@ int main(int argc, char** argv) {
                                   data.num_nodes(), {.batch_size = p.batch_size});
         report.seconds.precompute = timer.seconds();
         report.additions = {{"top_k", static_cast<std::int64_t>(p.table.k)}};
-        for (std::size_t run = 0; run < o.runs; ++run) {
-          const std::uint64_t seed = o.seed + run;
-          tessera::AnyModel<> model = tessera::PprgoNet<>(
+        const auto make_model = [&](std::uint64_t seed) -> tessera::AnyModel<> {
+          return tessera::PprgoNet<>(
               {.in = data.num_features(),
                .hidden = o.hidden,
                .out = data.num_classes(),
@@ -80,15 +76,7 @@ int main(int argc, char** argv) {
                .power_steps = p.power_steps,
                .normalization = p.symmetric ? tessera::Normalization::symmetric : tessera::Normalization::row,
                .seed = seed});
-          tessera::Trainer trainer{model, sampler, examples::ChosenLoss{data.multilabel()},
-                                   tessera::Adam{.lr = o.lr, .weight_decay = o.weight_decay}};
-          tessera::FitReport fit = trainer.fit(
-              tessera::DatasetView(data),
-              {.epochs = o.epochs, .seed = seed, .inductive = o.inductive, .eval_every = o.eval_every},
-              examples::ChosenStopping{o.keep, o.patience == 0 ? tessera::kNoPatience : o.patience});
-          report.seconds.train += fit.seconds_train;
-          report.seconds.infer += fit.seconds_evaluate;
-          report.runs.push_back({.seed = seed, .fit = std::move(fit), .additions = {}});
-        }
+        };
+        examples::train_runs(o, data, [&] { return sampler; }, report, {.make_model = make_model});
       });
 }
