@@ -40,7 +40,7 @@ typename Net::Options stack_options(const Options& o, const Sizes& sizes) {
                             .out = sizes.classes,
                             .layers = o.layers,
                             .dropout = o.dropout};
-  net.layer_norm = net.layer_norm || o.layer_norm;
+  if (o.layer_norm) net.norm = tessera::NormKind::layer;
   net.residual = o.residual;
   net.seed = sizes.seed;
   net.decay_first_layer_only = o.decay == "first";
@@ -121,7 +121,7 @@ AnyModel<> egc(const Options& o, const Sizes& sizes) {
     net.conv.aggregators = {Aggregator::symmetric, Aggregator::max, Aggregator::mean};
   }
   net.linear_ends = true;
-  net.batch_norm = true;
+  net.norm = tessera::NormKind::batch;
   net.residual = true;
   return tessera::EgcNet<>(net);
 }

@@ -58,7 +58,7 @@ constexpr Pass kTraining{.training = true, .dropout_key = make_key(1, 5, Purpose
 
 TEST_CASE("GraphNet: one convolution, mean read-out and a Linear, by hand") {
   GraphNet<GcnConv<double>> net(
-      {.in = 3, .hidden = 4, .out = 2, .layers = 1, .batch_norm = false, .seed = 3});
+      {.in = 3, .hidden = 4, .out = 2, .layers = 1, .norm = NormKind::none, .seed = 3});
   const OwnedAdjacency a = random_block(7, 7, 3, 2);
   const std::vector<std::size_t> node_ptr{0, 3, 3, 7};  // the second graph is empty
   const OwnedAdjacency readout = readout_of(node_ptr);
@@ -191,6 +191,7 @@ TEST_CASE("GraphNet: parameter count of GIN's recipe with another convolution") 
 TEST_CASE("GraphNet refuses what does not fit") {
   CHECK_THROWS_AS(SageGraphNet<float>({.in = 2, .out = 0}), ConfigError);
   CHECK_THROWS_AS(SageGraphNet<float>({.in = 2, .out = 1, .layers = 0}), ConfigError);
+  CHECK_THROWS_AS(SageGraphNet<float>({.in = 2, .out = 1, .norm = NormKind::graph}), ConfigError);
   CHECK_THROWS_AS(SageGraphNet<float>({.in = 2, .out = 1, .head_dropout = 1.5f}), ConfigError);
   const SageGraphNet<float> net({.in = 2, .out = 2});
   const OwnedAdjacency a = random_block(5, 5, 2, 1);

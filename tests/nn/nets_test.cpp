@@ -45,8 +45,10 @@ TEST_CASE("parameter counts of published networks") {
   CHECK(count<GcnNet<>>({.in = 8, .hidden = 256, .out = 112, .layers = 3}) == 96'880);
   CHECK(count<SageNet<>>({.in = 8, .hidden = 256, .out = 112, .layers = 3}) == 193'136);
   // OGB's arxiv networks put BatchNorm between the layers; LayerNorm has as many parameters.
-  CHECK(count<GcnNet<>>({.in = 128, .hidden = 256, .out = 40, .layers = 3, .layer_norm = true}) == 110'120);
-  CHECK(count<SageNet<>>({.in = 128, .hidden = 256, .out = 40, .layers = 3, .layer_norm = true}) == 218'664);
+  CHECK(count<GcnNet<>>({.in = 128, .hidden = 256, .out = 40, .layers = 3, .norm = NormKind::layer}) ==
+        110'120);
+  CHECK(count<SageNet<>>({.in = 128, .hidden = 256, .out = 40, .layers = 3, .norm = NormKind::layer}) ==
+        218'664);
   CHECK(count<MlpNet<>>({.in = 10, .out = 3, .layers = 1}) == 33);
   // [A H | H] W without bias, and a norm after all but the last layer.
   CHECK(count<ClusterGcnNet<>>({.in = 50, .hidden = 64, .out = 5, .layers = 3}) ==
@@ -289,9 +291,9 @@ void check_loss_gradient(const typename M::Options& options) {
 
 TEST_CASE("the loss of whole networks has the right gradient and tangent") {
   check_loss_gradient<GcnNet<double>>({.in = 6, .hidden = 7, .out = 3, .layers = 3, .residual = true});
-  check_loss_gradient<GcnNet<double>>({.in = 4, .hidden = 9, .out = 3, .layers = 3, .layer_norm = true});
+  check_loss_gradient<GcnNet<double>>({.in = 4, .hidden = 9, .out = 3, .layers = 3, .norm = NormKind::layer});
   check_loss_gradient<SageNet<double>>(
-      {.in = 6, .hidden = 7, .out = 3, .input_dropout = true, .layer_norm = true, .residual = true});
+      {.in = 6, .hidden = 7, .out = 3, .input_dropout = true, .norm = NormKind::layer, .residual = true});
   check_loss_gradient<SageNet<double>>({.in = 6, .hidden = 7, .out = 3, .conv = {.normalize = true}});
   check_loss_gradient<MlpNet<double>>({.in = 6, .hidden = 7, .out = 3, .layers = 3});
   check_loss_gradient<ClusterGcnNet<double>>({.in = 6, .hidden = 7, .out = 3, .layers = 3, .residual = true});
@@ -302,7 +304,7 @@ TEST_CASE("GcnNet keeps the promises of a model") {
 }
 TEST_CASE("SageNet keeps the promises of a model") {
   check_model<SageNet<>>(
-      {.in = 9, .hidden = 20, .out = 4, .layers = 3, .layer_norm = true, .conv = {.normalize = true}});
+      {.in = 9, .hidden = 20, .out = 4, .layers = 3, .norm = NormKind::layer, .conv = {.normalize = true}});
 }
 TEST_CASE("MlpNet keeps the promises of a model") {
   check_model<MlpNet<double>>({.in = 9, .hidden = 20, .out = 4, .layers = 2});

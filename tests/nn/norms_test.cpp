@@ -10,6 +10,7 @@
 #include "tessera/nn/autograd/grad_check.hpp"
 #include "tessera/nn/layers/graph_norm.hpp"
 #include "tessera/nn/layers/message_norm.hpp"
+#include "tessera/nn/layers/norm.hpp"
 #include "tessera/nn/layers/pair_norm.hpp"
 
 using namespace tessera;
@@ -258,6 +259,26 @@ TEST_CASE("norms: any thread count gives the same bits, forwards and backwards",
     with_threads(threads, [&] { got = run(); });
     CHECK(same_bits<float>(std::span<const float>(got), std::span<const float>(want)));
   }
+}
+
+TEST_CASE("Norm: every kind is its norm", "[norms]") {
+  const auto x = random_matrix<double>(6, 4, 1);
+  ParameterBlock<double> block;
+  NoTape<double> ctx;
+  const Var v = ctx.input(x.view());
+  const auto check = [&](NormKind kind, Var want) {
+    ParameterBlock<double> own;
+    const Norm<double> norm(own, "norm", 4, kind, kEps);
+    norm.reset_parameters(own);
+    CHECK(same_bits<double>(ctx.value(norm(ctx, own, v, Pass{})), ctx.value(want)));
+  };
+  check(NormKind::layer, LayerNorm<double>(block, "a", 4, kEps)(ctx, block, v));
+  check(NormKind::batch, BatchNorm<double>(block, "b", 4)(ctx, block, v, Pass{}));
+  check(NormKind::graph, GraphNorm<double>(block, "c", 4)(ctx, block, v));
+  check(NormKind::pair, PairNorm()(ctx, v));
+  check(NormKind::pair_individual, PairNorm({.individually = true})(ctx, v));
+  check(NormKind::mean, subtract_mean(ctx, v));
+  CHECK_THROWS_AS(Norm<double>(block, "d", 4, NormKind::none), ConfigError);
 }
 
 TEST_CASE("norms: what cannot be is refused", "[norms]") {

@@ -53,7 +53,7 @@ std::vector<Entry<T>> zoo(float dropout) {
                                         .hidden = 6,
                                         .out = 3,
                                         .dropout = dropout,
-                                        .layer_norm = true,
+                                        .norm = NormKind::layer,
                                         .residual = true,
                                         .linear_ends = true,
                                         .conv = {.heads = 3, .entry_dropout = dropout}}));
@@ -111,6 +111,13 @@ std::vector<Entry<T>> zoo(float dropout) {
                                .out = 3,
                                .dropout = dropout,
                                .conv = {.root_weight = false, .self_loops = true}}));
+  const auto add_normed = [&](std::string name, NormKind kind) {
+    add(std::move(name), GcnNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout, .norm = kind}));
+  };
+  add_normed("gcn, graph norm", NormKind::graph);
+  add_normed("gcn, pair norm", NormKind::pair);
+  add_normed("gcn, pair norm of each row", NormKind::pair_individual);
+  add_normed("gcn, mean subtraction", NormKind::mean);
   add("sgconv", SgConvNet<T>({.in = 5, .out = 3, .hops = 2}));
   add("tag", TagNet<T>({.in = 5, .hidden = 6, .out = 3, .layers = 1, .hops = 2, .dropout = dropout}));
   add("cheb", ChebNet<T>({.in = 5, .hidden = 6, .out = 3, .layers = 1, .hops = 3, .dropout = dropout}));
@@ -276,7 +283,7 @@ std::size_t arxiv(std::size_t hidden, typename Net::Options options = {}) {
   options.hidden = hidden;
   options.out = 40;
   options.layers = 3;
-  options.batch_norm = true;
+  options.norm = NormKind::batch;
   options.residual = true;
   options.linear_ends = true;
   return count<Net>(options);

@@ -81,7 +81,7 @@ std::vector<PartId> parts(std::size_t nodes, std::size_t count) {
 
 TEST_CASE("A training step in steady state allocates nothing", "[allocation]") {
   const GcnNet<>::Options gcn{.in = 8, .hidden = 16, .out = 3};
-  const SageNet<>::Options sage{.in = 8, .hidden = 16, .out = 3, .layer_norm = true};
+  const SageNet<>::Options sage{.in = 8, .hidden = 16, .out = 3, .norm = NormKind::layer};
   SECTION("whole graph") { check_steady(GcnNet<>{gcn}, FullGraphSampler{}, InlineLoading{}, 1); }
   SECTION("clusters, sampled inline") {
     check_steady(GcnNet<>{gcn}, ClusterSampler(parts(3000, 12), {.clusters_per_batch = 3}), InlineLoading{},

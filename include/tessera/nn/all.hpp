@@ -25,6 +25,8 @@
 #include "tessera/nn/layers/layer_norm.hpp"
 #include "tessera/nn/layers/linear.hpp"
 #include "tessera/nn/layers/message_norm.hpp"
+#include "tessera/nn/layers/norm.hpp"
+#include "tessera/nn/layers/norm_kind.hpp"
 #include "tessera/nn/layers/pair_norm.hpp"
 #include "tessera/nn/layers/pna_conv.hpp"
 #include "tessera/nn/layers/prelu.hpp"

@@ -44,7 +44,7 @@ class ClusterGcnConv {
   static constexpr const char* kGroup = "convs";
   static constexpr float kNoSelf = -1.0f;  ///< the diag_lambda that leaves the node out
   static constexpr StackDefaults kDefaults{.input_dropout = true,
-                                           .layer_norm = true,
+                                           .norm = NormKind::layer,
                                            .layer_norm_eps = 1e-9,
                                            .decay_first_layer_only = true,
                                            .drops_own_input = true};

@@ -8,8 +8,7 @@
 #include <vector>
 
 #include "tessera/nn/concepts.hpp"
-#include "tessera/nn/layers/batch_norm.hpp"
-#include "tessera/nn/layers/layer_norm.hpp"
+#include "tessera/nn/layers/norm.hpp"
 #include "tessera/nn/layers/stack_defaults.hpp"
 #include "tessera/nn/ops/add.hpp"
 #include "tessera/nn/ops/dropout.hpp"
@@ -33,11 +32,10 @@ class ConvTrunk {
 
   struct Options {
     float dropout = 0;
-    bool input_dropout = false;  ///< of a convolution that drops its own input: in layer 0 too
-    bool layer_norm = false;
-    bool batch_norm = false;  ///< instead of layer_norm
-    bool residual = false;    ///< add x where a finished layer keeps its width
-    bool finish_last = true;  ///< false: the last layer is its convolution alone
+    bool input_dropout = false;      ///< of a convolution that drops its own input: in layer 0 too
+    NormKind norm = NormKind::none;  ///< between a convolution and its activation
+    bool residual = false;           ///< add x where a finished layer keeps its width
+    bool finish_last = true;         ///< false: the last layer is its convolution alone
     double layer_norm_eps = kDefaults.layer_norm_eps;
     typename Conv::Options conv = {};
   };
@@ -50,20 +48,15 @@ class ConvTrunk {
       convs_.emplace_back(block, group + "." + std::to_string(l), widths_[l], widths_[l + 1],
                           conv_options(l));
     }
-    for (std::size_t l = 0; l < num_layers() && finished(l); ++l) {
+    for (std::size_t l = 0; options.norm != NormKind::none && l < num_layers() && finished(l); ++l) {
       const std::string name = "norms." + std::to_string(l);
-      if (options.batch_norm) {
-        batch_norms_.emplace_back(block, name, widths_[l + 1]);
-      } else if (options.layer_norm) {
-        norms_.emplace_back(block, name, widths_[l + 1], options.layer_norm_eps);
-      }
+      norms_.emplace_back(block, name, widths_[l + 1], options.norm, options.layer_norm_eps);
     }
   }
 
   void reset_parameters(ParameterBlock<Scalar>& block, RngKey key) const {
     for (const Conv& conv : convs_) conv.reset_parameters(block, key);
-    for (const LayerNorm<Scalar>& norm : norms_) norm.reset_parameters(block);
-    for (const BatchNorm<Scalar>& norm : batch_norms_) norm.reset_parameters(block);
+    for (const Norm<Scalar>& norm : norms_) norm.reset_parameters(block);
   }
 
   std::size_t num_layers() const noexcept { return widths_.size() - 1; }
@@ -122,9 +115,9 @@ class ConvTrunk {
                           Var x, const Pass& pass) const {
     Finish finish{.activation = kDefaults.activation};
     if constexpr (!kDefaults.drops_own_input) finish.dropout = mask(pass, l + 1);
-    if (norms_.empty() && batch_norms_.empty()) return convolve(ctx, block, l, a, x, finish, pass);
+    if (norms_.empty()) return convolve(ctx, block, l, a, x, finish, pass);
     const Var z = convolve(ctx, block, l, a, x, Finish{}, pass);
-    const Var y = options_.batch_norm ? batch_norms_[l](ctx, block, z, pass) : norms_[l](ctx, block, z);
+    const Var y = norms_[l](ctx, block, z, pass);
     ctx.forget(z);
     return finish_in_place(ctx, y, finish);
   }
@@ -132,8 +125,7 @@ class ConvTrunk {
   std::vector<std::size_t> widths_;
   Options options_;
   std::vector<Conv> convs_;
-  std::vector<LayerNorm<Scalar>> norms_;
-  std::vector<BatchNorm<Scalar>> batch_norms_;
+  std::vector<Norm<Scalar>> norms_;
 };
 
 }  // namespace tessera

@@ -39,8 +39,7 @@ class GnnStack {
     std::size_t layers = 2;
     float dropout = 0.5f;
     bool input_dropout = kDefaults.input_dropout;  ///< drop the features too
-    bool layer_norm = kDefaults.layer_norm;        ///< after every layer but the last
-    bool batch_norm = false;                       ///< after every hidden layer, instead of layer_norm
+    NormKind norm = kDefaults.norm;                ///< of every hidden layer, before its activation
     bool residual = false;                         ///< add x where a hidden layer keeps its width
     bool linear_ends = false;                      ///< Linear(in, hidden) before, Linear(hidden, out) after
     std::uint64_t seed = 0;                        ///< of the initial weights
@@ -143,8 +142,7 @@ class GnnStack {
   static typename ConvTrunk<Conv>::Options trunk_options(const Options& o) {
     return {.dropout = o.dropout,
             .input_dropout = o.input_dropout,
-            .layer_norm = o.layer_norm,
-            .batch_norm = o.batch_norm,
+            .norm = o.norm,
             .residual = o.residual,
             .finish_last = o.linear_ends,
             .layer_norm_eps = o.layer_norm_eps,

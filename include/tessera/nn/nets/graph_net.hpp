@@ -27,7 +27,7 @@ enum class GraphReadout {
   layers  ///< every layer, the features included, is read out and mapped by a Linear of its own; these are summed
 };
 
-/// A network about whole graphs: node features -> [dropout] -> [Linear] -> L convolutions, each followed by [BatchNorm],
+/// A network about whole graphs: node features -> [dropout] -> [Linear] -> L convolutions, each followed by [norm],
 /// ReLU, dropout [and + x] -> read-out over each graph's nodes -> head.
 ///
 ///     GraphNet<GinConv<>> gin({.in = 7, .hidden = 32, .out = 2, .layers = 4, .readout = GraphReadout::layers,
@@ -56,7 +56,7 @@ class GraphNet {
     float head_dropout =
         0.0f;            ///< of what the head makes of a layer (GraphReadout::layers), or of its hidden rows
     bool embed = false;  ///< Linear(in, hidden) before the convolutions
-    bool batch_norm = true;
+    NormKind norm = NormKind::batch;  ///< none, layer or batch
     bool residual = false;
     GraphReadout readout = GraphReadout::last;
     Reduce reduce = Reduce::mean;
@@ -181,7 +181,7 @@ class GraphNet {
   }
 
   static typename ConvTrunk<Conv>::Options trunk_options(const Options& o) {
-    return {.dropout = o.dropout, .batch_norm = o.batch_norm, .residual = o.residual, .conv = o.conv};
+    return {.dropout = o.dropout, .norm = o.norm, .residual = o.residual, .conv = o.conv};
   }
 
   static const Options& checked(const Options& o) {
@@ -189,6 +189,10 @@ class GraphNet {
     detail::check_positive("GraphNet", "hidden", o.hidden);
     detail::check_positive("GraphNet", "out", o.out);
     detail::check_positive("GraphNet", "layers", o.layers);
+    if (norm_spans_rows(o.norm)) {
+      throw ConfigError(
+          "GraphNet: norm takes statistics of all graphs of a batch as one, want none, layer or batch");
+    }
     for (const float p : {o.dropout, o.input_dropout, o.head_dropout}) check_dropout({p, {}, 0}, "GraphNet");
     return o;
   }

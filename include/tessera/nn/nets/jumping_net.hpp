@@ -36,7 +36,7 @@ class JumpingCore {
     std::size_t layers = 2;
     float dropout = 0.5f;
     Jump jump = Jump::cat;
-    bool batch_norm = false;
+    NormKind norm = NormKind::none;
     std::uint64_t seed = 0;
     typename Conv::Options conv = {};
   };
@@ -44,7 +44,7 @@ class JumpingCore {
   JumpingCore(ParameterBlock<Scalar>& block, const Options& options)
       : options_(checked(options)),
         trunk_(block, widths(options),
-               {.dropout = options.dropout, .batch_norm = options.batch_norm, .conv = options.conv}),
+               {.dropout = options.dropout, .norm = options.norm, .conv = options.conv}),
         head_(block, "head", jump_width(options.layers), options.out) {}
 
   void reset_parameters(ParameterBlock<Scalar>& block, RngKey key) const {
