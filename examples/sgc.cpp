@@ -102,6 +102,7 @@ int main(int argc, char** argv) {
         const examples::PropagatedData hops = examples::propagate_data(options, choice, data, report);
         if (optimizer == "lbfgs") {
           if (data.multilabel()) throw tessera::ConfigError("--optimizer lbfgs wants one class per node");
+          examples::refuse_hooks(options, "--optimizer lbfgs");
           return train_lbfgs(options, hops.view, report);
         }
         examples::Options adam = options;

@@ -20,6 +20,7 @@
 #include "tessera/nn/optim/adam.hpp"
 #include "tessera/sampling/any_sampler.hpp"
 #include "tessera/sampling/shadow_sampler.hpp"
+#include "tessera/train/console_progress.hpp"
 #include "tessera/train/infer_targets.hpp"
 #include "tessera/train/metrics.hpp"
 #include "tessera/train/trainer.hpp"
@@ -101,6 +102,7 @@ int main(int argc, char** argv) {
   add_options(app, s);
   return examples::run_program(
       app, argc, argv, "shadow", o, [&](const tessera::Dataset& data, tessera::Report& report) {
+        examples::refuse_hooks(o, "shadow");
         const tessera::CsrGraph& graph = o.inductive ? data.train_graph : data.graph;
         const tessera::Array<tessera::NodeId> train = data.nodes(tessera::Role::train);
         const examples::Timer timer;
@@ -118,9 +120,11 @@ int main(int argc, char** argv) {
                                       .seed = seed});
           tessera::Trainer trainer{model, sampler, examples::ChosenLoss{data.multilabel()},
                                    tessera::Adam{.lr = o.lr, .weight_decay = o.weight_decay}};
-          tessera::FitReport fit =
-              trainer.fit(tessera::DatasetView(data),
-                          {.epochs = o.epochs, .seed = seed, .inductive = o.inductive, .eval_every = 0});
+          examples::Maybe<tessera::ConsoleProgress> progress;
+          if (!o.quiet) progress.hook.emplace(tessera::ConsoleProgressOptions{});
+          tessera::FitReport fit = trainer.fit(
+              tessera::DatasetView(data),
+              {.epochs = o.epochs, .seed = seed, .inductive = o.inductive, .eval_every = 0}, progress);
           const examples::Timer inference;
           const tessera::Metric metric =
               data.multilabel() ? tessera::Metric::micro_f1 : tessera::Metric::accuracy;

@@ -52,6 +52,11 @@ void print(const tessera::Report& report) {
       profile.optimizer * percent, profile.other * percent, 100 * profile.overhead());
 }
 
+void refuse_hooks(const Options& o, const std::string& what) {
+  if (!o.log.empty() || !o.plot.empty() || !o.checkpoint.empty())
+    throw tessera::ConfigError(what + " has no --log, --plot or --checkpoint");
+}
+
 int run_main(CLI::App& app, int argc, char** argv, const std::string& program, const std::size_t& threads,
              const std::function<void(ExitCode& on_error)>& body) {
   try {

@@ -15,6 +15,11 @@ namespace examples {
 /// What a program's exit status says.
 enum ExitCode { kGood = 0, kFailed = 1, kBadArguments = 2, kBadData = 3 };
 
+/// For programs with a training loop of their own.
+///
+/// Errors   ConfigError where the options ask for --log, --plot or --checkpoint
+void refuse_hooks(const Options& o, const std::string& what);
+
 /// Prints the result as a table.
 void print(const tessera::Report& report);
 
