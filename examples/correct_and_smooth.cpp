@@ -49,6 +49,7 @@ struct Split {
 
 struct Best {
   double val = -1;
+  double train = 0;
   double test = 0;
 
   void offer(tessera::MatrixView<const float> scores, std::span<const std::int32_t> classes,
@@ -56,6 +57,7 @@ struct Best {
     const double now = tessera::accuracy(scores, classes, split.val);
     if (now <= val) return;
     val = now;
+    train = tessera::accuracy(scores, classes, split.train);
     test = tessera::accuracy(scores, classes, split.test);
   }
 };
@@ -146,6 +148,7 @@ int main(int argc, char** argv) {
           report.seconds.precompute += timer.seconds();
           const double alone = tessera::accuracy(std::as_const(z).view(), classes, split.test);
           run.additions = {{"base_test", alone}, {"label_propagation_test", labels.test}};
+          run.fit.evaluation.train.metric = whole.train;
           run.fit.evaluation.val.metric = whole.val;
           run.fit.evaluation.test.metric = whole.test;
           sums[0] += alone;

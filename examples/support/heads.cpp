@@ -156,6 +156,12 @@ void train_heads(const Options& o, tessera::DatasetView data, std::size_t batch_
                                      .num_classes = data.labels.num_classes},
                                     0.6, 0.2, one.seed);
     data.roles = roles;
+    const auto nodes = [&](tessera::Role role) {
+      return static_cast<std::size_t>(std::count(roles.begin(), roles.end(), role));
+    };
+    report.dataset.train = nodes(tessera::Role::train);
+    report.dataset.val = nodes(tessera::Role::val);
+    report.dataset.test = nodes(tessera::Role::test);
     train_runs(one, data, sampler, report, extras);
   }
 }
