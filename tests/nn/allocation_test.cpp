@@ -90,6 +90,8 @@ void check_steady(typename M::Options options) {
 TEST_CASE("a training step in steady state allocates nothing") {
   check_steady<GcnNet<>>({.hidden = 32});
   check_steady<SageNet<>>({.hidden = 32, .norm = NormKind::layer, .residual = true});
+  check_steady<GcnNet<>>({.hidden = 32, .norm = NormKind::graph, .conv = {.entry_dropout = 0.2f}});
+  check_steady<GcnNet<>>({.hidden = 32, .norm = NormKind::pair_individual});
   check_steady<ClusterGcnNet<>>({.hidden = 32, .layers = 3});
 }
 

@@ -275,6 +275,8 @@ TEST_CASE("RevGnnNet refuses what does not fit") {
   CHECK_THROWS_AS(RevSageNet<float>({.in = 4, .hidden = 9, .out = 2}), ConfigError);
   CHECK_THROWS_AS(RevSageNet<float>({.in = 4, .hidden = 8, .out = 2, .groups = 1}), ConfigError);
   CHECK_THROWS_AS(RevSageNet<float>({.in = 4, .hidden = 8, .out = 2, .layers = 0}), ConfigError);
+  CHECK_THROWS_AS(RevSageNet<float>({.in = 4, .hidden = 8, .out = 2, .conv = {.entry_dropout = 0.5f}}),
+                  ConfigError);
   const RevSageNet<float> net({.in = 4, .hidden = 8, .out = 2});
   const OwnedAdjacency block = random_block(3, 5, 2, 1);
   const Adjacency a = block.view();

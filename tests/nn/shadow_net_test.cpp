@@ -105,6 +105,7 @@ TEST_CASE("ShadowNet refuses what it cannot work with") {
   REQUIRE_THROWS_AS(Net({.in = 3, .hidden = 4, .out = 2, .layers = 0}), ConfigError);
   REQUIRE_THROWS_AS(Net({.in = 0, .hidden = 4, .out = 2}), ConfigError);
   REQUIRE_THROWS_AS(Net({.in = 3, .hidden = 4, .out = 2, .dropout = 1.5f}), ConfigError);
+  REQUIRE_THROWS_AS(Net({.in = 3, .hidden = 4, .out = 2, .conv = {.entry_dropout = 0.5f}}), ConfigError);
   const Egos egos;
   const Net net(options_of(Pooling::max, ReadoutLayers::last));
   const Tensor<double> x = random_matrix<double>(7, 3, 8);

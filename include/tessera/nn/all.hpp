@@ -64,6 +64,7 @@
 #include "tessera/nn/ops/add.hpp"
 #include "tessera/nn/ops/aggregate.hpp"
 #include "tessera/nn/ops/aggregate_concat.hpp"
+#include "tessera/nn/ops/aggregate_dropped.hpp"
 #include "tessera/nn/ops/anderson.hpp"
 #include "tessera/nn/ops/attention.hpp"
 #include "tessera/nn/ops/batch_norm.hpp"

@@ -8,7 +8,7 @@
 #include "tessera/core/adjacency.hpp"
 #include "tessera/nn/init/glorot.hpp"
 #include "tessera/nn/layers/stack_defaults.hpp"
-#include "tessera/nn/ops/aggregate.hpp"
+#include "tessera/nn/ops/aggregate_dropped.hpp"
 #include "tessera/nn/ops/linear.hpp"
 #include "tessera/nn/parameter_block.hpp"
 
@@ -26,7 +26,8 @@ class GcnConv {
  public:
   using Scalar = T;
   struct Options {
-    bool bias = true;  ///< the original code has none
+    bool bias = true;         ///< the original code has none
+    float entry_dropout = 0;  ///< in training: drops entries of the normalised matrix (`aggregate_dropped`)
   };
   static constexpr const char* kGroup = "convs";
   static constexpr StackDefaults kDefaults{.input_dropout = true};
@@ -39,6 +40,7 @@ class GcnConv {
   GcnConv(ParameterBlock<T>& block, const std::string& name, std::size_t in, std::size_t out,
           const Options& options = {})
       : weight_(block.add(name + ".lin.weight", in, out)), has_bias_(options.bias) {
+    check_dropout({options.entry_dropout, {}, 0}, "GcnConv");
     if (has_bias_) bias_ = block.add(name + ".bias", 1, out);
   }
 
@@ -49,13 +51,15 @@ class GcnConv {
   }
 
   template <class Ctx>
-  Var operator()(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x, Finish finish) const {
+  Var operator()(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x, Finish finish,
+                 const DropoutMask& entries = {}) const {
     const Var w = ctx.parameter(block[weight_]);
     if (has_bias_) finish.bias = ctx.parameter(block[bias_]);
     const bool aggregate_first = weight_.rows < weight_.cols;
-    const Var inner = aggregate_first ? aggregate(ctx, a, x) : linear(ctx, x, w);
-    const Var y =
-        aggregate_first ? linear(ctx, inner, w, finish) : aggregate(ctx, a, inner, Reduce::sum, finish);
+    const Var inner =
+        aggregate_first ? aggregate_dropped(ctx, a, x, Reduce::sum, {}, entries) : linear(ctx, x, w);
+    const Var y = aggregate_first ? linear(ctx, inner, w, finish)
+                                  : aggregate_dropped(ctx, a, inner, Reduce::sum, finish, entries);
     ctx.forget(inner);
     return y;
   }

@@ -8,7 +8,7 @@
 #include "tessera/core/adjacency.hpp"
 #include "tessera/nn/init/kaiming.hpp"
 #include "tessera/nn/layers/stack_defaults.hpp"
-#include "tessera/nn/ops/aggregate.hpp"
+#include "tessera/nn/ops/aggregate_dropped.hpp"
 #include "tessera/nn/ops/linear.hpp"
 #include "tessera/nn/ops/normalize_rows.hpp"
 #include "tessera/nn/ops/rows.hpp"
@@ -34,6 +34,7 @@ class SageConv {
     bool normalize = false;   ///< divide each output row by its length, before activation and dropout
     bool project = false;     ///< aggregate ReLU(X W_p + b_p) instead of X; with max: the pooling aggregator
     bool root_weight = true;  ///< false: no W_r
+    float entry_dropout = 0;  ///< in training: drops neighbours of a sum or mean (`aggregate_dropped`)
     bool self_loops = false;  ///< a node is among its neighbours; with mean and no W_r: the gcn aggregator
   };
   static constexpr const char* kGroup = "convs";
@@ -48,6 +49,10 @@ class SageConv {
   SageConv(ParameterBlock<T>& block, const std::string& name, std::size_t in, std::size_t out,
            const Options& options = {})
       : options_(options), weight_l_(block.add(name + ".lin_l.weight", in, out)) {
+    check_dropout({options.entry_dropout, {}, 0}, "SageConv");
+    if (options.entry_dropout > 0 && options.reduce == Reduce::max) {
+      throw ConfigError("SageConv: entry_dropout is over 0 with reduce max, want sum or mean");
+    }
     if (options_.bias) bias_ = block.add(name + ".lin_l.bias", 1, out);
     if (options_.root_weight) weight_r_ = block.add(name + ".lin_r.weight", in, out);
     if (options_.project) {
@@ -73,14 +78,15 @@ class SageConv {
   }
 
   template <class Ctx>
-  Var operator()(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x, Finish finish) const {
+  Var operator()(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x, Finish finish,
+                 const DropoutMask& entries = {}) const {
     Finish inner{};
     if (options_.bias) inner.bias = ctx.parameter(block[bias_]);
     if (!options_.normalize) {
       inner.activation = finish.activation;
       inner.dropout = finish.dropout;
     }
-    const Var z = transform(ctx, block, a, x, inner);
+    const Var z = transform(ctx, block, a, x, inner, entries);
     if (!options_.normalize) return z;
     const Var unit = normalize_rows(ctx, z);
     ctx.forget(z);
@@ -92,8 +98,8 @@ class SageConv {
 
  private:
   template <class Ctx>
-  Var transform(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x,
-                const Finish& finish) const {
+  Var transform(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x, const Finish& finish,
+                const DropoutMask& entries) const {
     const Var w_l = ctx.parameter(block[weight_l_]);
     Var from = x;
     if (options_.project) {
@@ -101,17 +107,18 @@ class SageConv {
       from = linear(ctx, x, ctx.parameter(block[project_]), relu);
     }
     const bool transform_first = options_.reduce != Reduce::max && weight_l_.cols < weight_l_.rows;
-    const Var z = transform_first ? transform_then_aggregate(ctx, block, a, x, from, w_l, finish)
-                                  : aggregate_then_transform(ctx, block, a, x, from, w_l, finish);
+    const Var z = transform_first ? transform_then_aggregate(ctx, block, a, x, from, w_l, finish, entries)
+                                  : aggregate_then_transform(ctx, block, a, x, from, w_l, finish, entries);
     if (from != x) ctx.forget(from);
     return z;
   }
 
   template <class Ctx>
   Var transform_then_aggregate(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x, Var from,
-                               Var w_l, const Finish& finish) const {
+                               Var w_l, const Finish& finish, const DropoutMask& entries) const {
     const Var h = linear(ctx, from, w_l);
-    const Var m = aggregate(ctx, a, h, options_.reduce, options_.root_weight ? Finish{} : finish);
+    const Var m =
+        aggregate_dropped(ctx, a, h, options_.reduce, options_.root_weight ? Finish{} : finish, entries);
     ctx.forget(h);
     if (!options_.root_weight) return m;
     return add_linear(ctx, m, head_rows(ctx, x, a.num_dst()), ctx.parameter(block[weight_r_]), finish);
@@ -119,8 +126,8 @@ class SageConv {
 
   template <class Ctx>
   Var aggregate_then_transform(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x, Var from,
-                               Var w_l, const Finish& finish) const {
-    const Var m = aggregate(ctx, a, from, options_.reduce);
+                               Var w_l, const Finish& finish, const DropoutMask& entries) const {
+    const Var m = aggregate_dropped(ctx, a, from, options_.reduce, {}, entries);
     const Var z = options_.root_weight ? linear_pair(ctx, m, w_l, head_rows(ctx, x, a.num_dst()),
                                                      ctx.parameter(block[weight_r_]), finish)
                                        : linear(ctx, m, w_l, finish);

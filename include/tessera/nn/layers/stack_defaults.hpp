@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <string_view>
+
+#include "tessera/core/error.hpp"
 #include "tessera/kernels/epilogue.hpp"
 #include "tessera/nn/layers/norm_kind.hpp"
 
@@ -15,5 +18,19 @@ struct StackDefaults {
   bool drops_own_input = false;  ///< the layer takes the dropout mask of what enters its weights
   Activation activation = Activation::relu;
 };
+
+namespace detail {
+
+/// For networks that hand their convolutions no mask for entries.
+template <class ConvOptions>
+void refuse_entry_dropout(std::string_view operation, const ConvOptions& options) {
+  if constexpr (requires { options.entry_dropout; }) {
+    if (options.entry_dropout == 0.0f) return;
+    throw ConfigError(
+        message(operation, ": conv.entry_dropout is ", options.entry_dropout, ", this network wants 0"));
+  }
+}
+
+}  // namespace detail
 
 }  // namespace tessera

@@ -13,6 +13,7 @@
 #include "tessera/nn/layers/layer_norm.hpp"
 #include "tessera/nn/layers/linear.hpp"
 #include "tessera/nn/layers/sage_conv.hpp"
+#include "tessera/nn/layers/stack_defaults.hpp"
 #include "tessera/nn/ops/dropout.hpp"
 #include "tessera/nn/ops/finish.hpp"
 #include "tessera/nn/ops/reversible.hpp"
@@ -155,6 +156,7 @@ class RevGnnNet {
     detail::check_positive("RevGnnNet", "in", o.in);
     detail::check_positive("RevGnnNet", "hidden", o.hidden);
     detail::check_positive("RevGnnNet", "out", o.out);
+    detail::refuse_entry_dropout("RevGnnNet", o.conv);
     check_dropout({o.dropout, {}, 0}, "RevGnnNet");
     if (o.groups < 2 || o.hidden % o.groups != 0) {
       throw ConfigError(

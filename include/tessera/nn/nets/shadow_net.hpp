@@ -12,6 +12,7 @@
 #include "tessera/nn/layers/layer_norm.hpp"
 #include "tessera/nn/layers/linear.hpp"
 #include "tessera/nn/layers/sage_conv.hpp"
+#include "tessera/nn/layers/stack_defaults.hpp"
 #include "tessera/nn/ops/add.hpp"
 #include "tessera/nn/ops/aggregate.hpp"
 #include "tessera/nn/ops/dropout.hpp"
@@ -67,6 +68,7 @@ class ShadowNet {
     positive(options.out, "out");
     positive(options.layers, "layers");
     check_dropout({options.dropout, {}, 0}, "ShadowNet");
+    detail::refuse_entry_dropout("ShadowNet", options.conv);
     for (std::size_t l = 0; l < options.layers; ++l) {
       const std::string number = std::to_string(l);
       convs_.emplace_back(block_, "convs." + number, l == 0 ? options.in : options.hidden, options.hidden,
