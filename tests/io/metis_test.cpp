@@ -70,7 +70,8 @@ TEST_CASE("Damaged METIS files are refused with their reason", "[io]") {
   refused("3 2\n2\n1 3\n", "MET-02", "the header says 3 vertices, the file has 2 lines");
   refused("2 1\n2\n1\n1\n", "MET-02", "line 4: the header says 2 vertices, here is one more line");
   refused("3 4\n2\n1 3\n2\n", "MET-02",
-          "header says 4 edges, lists hold 4 entries = 2 edges: the header counts every edge twice");
+          "header says 4 edges, lists hold 4 entries: the header counts every edge twice, or edges are "
+          "listed at one end only");
   refused("3 1\n2\n1 3\n2\n", "MET-02", "header says 1 edges, lists hold 4 entries");
   refused("9999999999 1\n", "EDG-03", "do not fit 32-bit");
   refused("999999999 1\n", "MET-02", "which the file cannot hold");

@@ -34,7 +34,7 @@ class AtomicFile {
     temporary_ = path_;
     temporary_ += message(".tmp-", static_cast<std::int64_t>(::getpid()), "-", counter++);
     fd_ = detail::Descriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (!fd_) fail_system(temporary_, "create", errno);
+    if (!fd_) fail_system(path_, "create", errno);
   }
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;

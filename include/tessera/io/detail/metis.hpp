@@ -183,7 +183,7 @@ class MetisReader {
     if (edges_ <= std::numeric_limits<std::uint64_t>::max() / 2 && entries == 2 * edges_) return;
     if (entries == edges_) {
       text_.place().fail("MET-02", "header says ", grouped(edges_), " edges, lists hold ", grouped(entries),
-                         " entries = ", grouped(entries / 2), " edges: the header counts every edge twice");
+                         " entries: the header counts every edge twice, or edges are listed at one end only");
     }
     text_.place().fail("MET-02", "header says ", grouped(edges_), " edges, lists hold ", grouped(entries),
                        " entries, want twice as many as edges");
