@@ -70,6 +70,7 @@
 #include "tessera/nn/ops/batch_norm.hpp"
 #include "tessera/nn/ops/column_norm.hpp"
 #include "tessera/nn/ops/columns.hpp"
+#include "tessera/nn/ops/drop_nodes.hpp"
 #include "tessera/nn/ops/dropout.hpp"
 #include "tessera/nn/ops/dynamic_attention.hpp"
 #include "tessera/nn/ops/finish.hpp"

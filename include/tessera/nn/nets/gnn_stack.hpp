@@ -12,6 +12,7 @@
 #include "tessera/nn/layers/linear.hpp"
 #include "tessera/nn/layers/stack_defaults.hpp"
 #include "tessera/nn/nets/conv_trunk.hpp"
+#include "tessera/nn/ops/drop_nodes.hpp"
 #include "tessera/nn/ops/dropout.hpp"
 
 namespace tessera {
@@ -39,6 +40,7 @@ class GnnStack {
     std::size_t layers = 2;
     float dropout = 0.5f;
     bool input_dropout = kDefaults.input_dropout;  ///< drop the features too
+    float node_dropout = 0;                        ///< drop whole rows of the features (`drop_nodes`)
     NormKind norm = kDefaults.norm;                ///< of every hidden layer, before its activation
     bool residual = false;                         ///< add x where a hidden layer keeps its width
     bool linear_ends = false;                      ///< Linear(in, hidden) before, Linear(hidden, out) after
@@ -110,8 +112,13 @@ class GnnStack {
                                "], layer ", l, " wants [", a.num_src(), ", ", columns, "]"));
     }
     Var input = x;
+    if (l == 0 && pass.training) {
+      // The trunk's dropout calls end at 2 layers.
+      const auto call = static_cast<std::uint32_t>(2 * options_.layers + 1);
+      input = drop_nodes(ctx, x, {options_.node_dropout, pass.dropout_key, call});
+    }
     if (l == 0 && options_.input_dropout && !kDefaults.drops_own_input) {
-      input = dropout(ctx, x, trunk_.mask(pass, 0));
+      input = replaced(ctx, x, input, dropout(ctx, input, trunk_.mask(pass, 0)));
     }
     if (embeds) input = replaced(ctx, x, input, ends_[0].transform(ctx, block_, input));
     // Without ends the residual of the first layer adds what came in, not what dropout left of it.
@@ -156,6 +163,7 @@ class GnnStack {
     if (options.layers > 1 || options.linear_ends)
       detail::check_positive("GnnStack", "hidden", options.hidden);
     check_dropout({options.dropout, {}, 0}, "GnnStack");
+    check_dropout({options.node_dropout, {}, 0}, "GnnStack");
     if (!(options.layer_norm_eps >= 0)) {
       throw ConfigError(message("GnnStack: layer_norm_eps is ", options.layer_norm_eps, ", want at least 0"));
     }
