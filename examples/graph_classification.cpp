@@ -168,11 +168,11 @@ tessera::FitReport train(const Options& o, const tessera::GraphDatasetView& view
   if (!o.quiet) progress.hook.emplace(tessera::ConsoleProgressOptions{.label = label});
   const bool yes_no = task == tessera::GraphTask::indicators;
   const examples::ChosenStopping rule{yes_no ? "best-metric" : "best-loss", tessera::kNoPatience};
-  return trainer.fit(view,
-                     {.epochs = o.epochs,
-                      .seed = seed,
-                      .metric = yes_no ? tessera::Metric::roc_auc : tessera::Metric::automatic},
-                     rule, tessera::StepDecay{.every = o.decay_every, .gamma = 0.5}, progress);
+  const auto metric = yes_no                                   ? tessera::Metric::roc_auc
+                      : task == tessera::GraphTask::regression ? tessera::Metric::rmse
+                                                               : tessera::Metric::automatic;
+  return trainer.fit(view, {.epochs = o.epochs, .seed = seed, .metric = metric}, rule,
+                     tessera::StepDecay{.every = o.decay_every, .gamma = 0.5}, progress);
 }
 
 struct Mean {
@@ -217,18 +217,17 @@ void cross_validate(const Options& o, const tessera::GraphDataset& data, tessera
 }
 
 void train_on_split(const Options& o, const tessera::GraphDataset& data, tessera::Report& report) {
-  const bool regression = data.targets.task == tessera::GraphTask::regression;
   std::vector<double> scores;
   for (std::size_t r = 0; r < o.runs; ++r) {
     tessera::FitReport fit = train(o, data, data.targets.task, o.seed + r,
                                    "run " + std::to_string(r + 1) + "/" + std::to_string(o.runs));
     const tessera::Score& test = fit.evaluation.test;
-    scores.push_back(regression ? std::sqrt(test.loss) : test.metric);
+    scores.push_back(test.metric);
     report.seconds.train += fit.seconds_train;
     report.runs.push_back({.seed = o.seed + r, .fit = std::move(fit), .additions = {}});
   }
   const Mean result = mean_of(scores);
-  const std::string metric = regression ? "rmse" : std::string(tessera::name(report.runs.front().fit.metric));
+  const std::string metric = std::string(tessera::name(report.runs.front().fit.metric));
   std::printf("test %s %.4f +- %.4f over %zu runs\n", metric.c_str(), result.mean, result.deviation, o.runs);
   report.additions = {{"test_" + metric + "_mean", result.mean},
                       {"test_" + metric + "_std", result.deviation}};

@@ -205,3 +205,23 @@ TEST_CASE("measure() picks by name and by kind of label", "[metrics]") {
   CHECK_THROWS_AS(measure<float>(Metric::accuracy, c.logits, c.multi(), rows), ConfigError);
   CHECK(name(Metric::roc_auc) == "roc_auc");
 }
+
+TEST_CASE("rmse by hand: missing values do not count, nor do other rows") {
+  constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
+  Tensor<float> got = Tensor<float>::zeros(3, 2);
+  Tensor<float> want = Tensor<float>::zeros(3, 2);
+  got(0, 0) = 3;
+  got(1, 0) = 7;
+  got(2, 1) = 1;
+  want(0, 1) = kNone;
+  want(2, 0) = 4;
+  const std::vector<NodeId> rows{0, 2};
+  const LabelView labels{{}, want.view()};
+  // 9, nothing, 16 and 1 over three elements.
+  CHECK(measure(Metric::rmse, std::as_const(got).view(), labels, rows) == std::sqrt(26.0 / 3));
+  CHECK(name(Metric::rmse) == "rmse");
+  want.fill(kNone);
+  CHECK_THROWS_AS(rmse(std::as_const(got).view(), std::as_const(want).view(), rows), ConfigError);
+  CHECK_THROWS_AS(rmse(std::as_const(got).view(), std::as_const(want).view().middle_rows(0, 2), rows),
+                  ShapeError);
+}

@@ -26,7 +26,8 @@ enum class Metric {
   accuracy,
   micro_f1,
   macro_f1,
-  roc_auc
+  roc_auc,
+  rmse  ///< of regression: lower is better, so stop and keep weights by the loss
 };
 
 constexpr std::string_view name(Metric metric) noexcept {
@@ -39,6 +40,8 @@ constexpr std::string_view name(Metric metric) noexcept {
       return "macro_f1";
     case Metric::roc_auc:
       return "roc_auc";
+    case Metric::rmse:
+      return "rmse";
     case Metric::automatic:
       break;
   }
@@ -163,6 +166,39 @@ double micro_f1(MatrixView<const T> logits, const LabelView& labels, std::span<c
     return c;
   });
   return sum.f1();
+}
+
+/// The root of the mean squared difference over the counted elements, for regression.
+///
+/// Shapes   outputs, values [N, C], NaN where there is none; rows a subset of [0, N)
+/// Cost     O(rows C)
+/// Errors   ShapeError if the shapes differ; ConfigError if nothing counts
+template <Real T>
+double rmse(MatrixView<const T> outputs, MatrixView<const float> values, std::span<const NodeId> rows) {
+  detail::check_metric(outputs, values.rows(), "rmse");
+  if (outputs.cols() != values.cols()) {
+    throw ShapeError(message("rmse: outputs has ", outputs.cols(), " columns, want ", values.cols()));
+  }
+  struct Sum {
+    double squares = 0;
+    std::uint64_t count = 0;
+    Sum operator+(const Sum& other) const noexcept { return {squares + other.squares, count + other.count}; }
+  };
+  const Sum sum = parallel_sum<Sum>(rows.size(), detail::kMetricGrain, [&](std::size_t i, std::size_t end) {
+    Sum part;
+    for (; i < end; ++i) {
+      for (std::size_t j = 0; j < values.cols(); ++j) {
+        const float want = values(rows[i], j);
+        if (std::isnan(want)) continue;
+        const double d = static_cast<double>(outputs(rows[i], j)) - static_cast<double>(want);
+        part.squares += d * d;
+        ++part.count;
+      }
+    }
+    return part;
+  });
+  if (sum.count == 0) detail::nothing_to_measure("rmse");
+  return std::sqrt(sum.squares / static_cast<double>(sum.count));
 }
 
 /// The mean over classes of each class's F1; a class that is neither present nor predicted counts as 0.

@@ -107,6 +107,8 @@ double measure(Metric metric, MatrixView<const T> logits, const LabelView& label
       return macro_f1(logits, labels, rows);
     case Metric::roc_auc:
       return roc_auc(logits, labels, rows);
+    case Metric::rmse:
+      return rmse(logits, labels.indicators, rows);
     case Metric::accuracy:
       if (labels.multilabel()) {
         throw ConfigError("measure: accuracy is not defined for multi-label targets, use micro_f1");
