@@ -79,11 +79,6 @@ TEST_CASE("samplers of one block per layer train networks that use the links") {
                                       fastgcn_distribution(prepared.adjacency()))) > floor);
 }
 
-TEST_CASE("a trainer refuses batches with another number of blocks than the model has layers") {
-  const AnySampler three = NeighborSampler({.fanouts = {5, 5, 5}, .batches = {.batch_size = 256}});
-  CHECK_THROWS_AS(trained(sage(), three, 1), ShapeError);
-}
-
 TEST_CASE("subgraph baselines train networks that use the links") {
   const Array<NodeId> targets = planted().nodes(Role::train);
   const PprTable table = ppr_table(planted().graph.view(), targets, {.k = 16});

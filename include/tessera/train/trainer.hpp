@@ -261,24 +261,12 @@ class Trainer {
     return record;
   }
 
-  /// A batch brings one block for every layer or one for all.
-  void check_levels() const {
-    if constexpr (Model<M>) {
-      const std::size_t blocks = inputs_.adjacencies().size();
-      if (blocks > 1 && blocks != model_.num_layers()) {
-        throw ShapeError(message("Trainer: a batch has ", blocks, " blocks, want 1 or ", model_.num_layers(),
-                                 ", one per layer of the model"));
-      }
-    }
-  }
-
   template <class Run, class C>
   void take_step(Run& run, BatchRecord& step, double factor, const C& clip, Profile& profile,
                  Stopwatch& watch) {
     ParameterBlock<Scalar>& parameters = model_.parameters();
     const std::uint64_t number = step.epoch * run.num_batches() + step.batch;
     const Pass pass{.training = true, .dropout_key = make_key(run.options().seed, number, Purpose::dropout)};
-    check_levels();
     tape_.rewind();
     const Var x = tape_.input(inputs_.features());
     const Var logits = std::as_const(model_).forward(tape_, inputs_.adjacencies(), x, pass);
