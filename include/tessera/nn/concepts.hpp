@@ -7,6 +7,7 @@
 #include <span>
 
 #include "tessera/core/adjacency.hpp"
+#include "tessera/core/ids.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/rng.hpp"
 #include "tessera/core/scalar.hpp"
@@ -33,6 +34,9 @@ struct Targets {
   /// What the weighted sum over the rows is divided by; 0: the weights that count. A sampler whose weights
   /// estimate a mean over all targets (GraphSAINT) wants 1.
   double weight_total = 0;
+  /// Which node (or graph) each row is, for losses that know more of it; further nodes of the batch may follow. Empty:
+  /// row i is node i.
+  std::span<const NodeId> node_id{};
 };
 
 /// What training needs of a model: a map from (adjacencies, node features) to logits, with parameters.

@@ -80,6 +80,7 @@ class BatchInputs {
     } else {
       assign_indicators(target_ids, batch.loss_weight, train, data.labels.indicators);
     }
+    targets_.node_id = of_nodes ? ids : target_ids;
   }
 
   AdjacencyStack adjacencies() const noexcept {

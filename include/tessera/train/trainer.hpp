@@ -44,6 +44,9 @@ namespace tessera {
 ///     on_fit_end(run, report)      once; FitReport
 ///
 /// where `run` is a FitRun. Functions a hook does not have are not called and cost nothing.
+///
+/// A loss may have `check_data(data)`, called before anything else, and `target_rows()`: the nodes batches are made of
+/// instead of the labelled training nodes, empty for these.
 /// Threads  one fit at a time per trainer and model; losses, weights and metrics are the same bits for any
 ///          number of threads
 template <TrainableModel M, Sampler S, class L, class O, class B = InlineLoading>
@@ -86,6 +89,7 @@ class Trainer {
     using Rate = std::remove_cvref_t<decltype(schedule)>;
 
     const SplitTargets split = checked_split(data, options, Rule::kNeedsValidation || WatchingSchedule<Rate>);
+    if constexpr (requires { loss_.check_data(data); }) loss_.check_data(data);
     const SampleSource source = source_of(data, options, split);
     FitRun run(model_, std::as_const(sampler_), std::as_const(optimizer_), data, source, options, schedule,
                stopping);
@@ -193,16 +197,24 @@ class Trainer {
     return split;
   }
 
+  /// Nodes the loss learns from besides labels, where it names some by `target_rows()`: those a teacher speaks of.
+  std::span<const NodeId> rows_of_loss() const {
+    if constexpr (requires { std::span<const NodeId>(loss_.target_rows()); }) return loss_.target_rows();
+    return {};
+  }
+
   template <NodeData D>
-  static SampleSource source_of(const D& data, const FitOptions& options, const SplitTargets& split) {
-    if (!options.inductive) return {data.graph.view(), data.graph.symmetric, split.train.rows};
+  SampleSource source_of(const D& data, const FitOptions& options, const SplitTargets& split) const {
+    const std::span<const NodeId> named = rows_of_loss();
+    const std::span<const NodeId> rows = named.empty() ? split.train.rows.span() : named;
+    if (!options.inductive) return {data.graph.view(), data.graph.symmetric, rows};
     const CsrView<> graph = data.train_graph.view();
     if (graph.num_rows != data.graph.view().num_rows) {
       throw ConfigError(message("Trainer::fit: options.inductive, but data.train_graph has ", graph.num_rows,
                                 " nodes, want ", data.graph.view().num_rows,
                                 " (the graph of training nodes under the same ids)"));
     }
-    return {graph, data.train_graph.symmetric, split.train.rows};
+    return {graph, data.train_graph.symmetric, rows};
   }
 
   /// The adjacency evaluations use: the training batch's own where that is the whole graph.
@@ -242,7 +254,7 @@ class Trainer {
       record.profile.wait += watch.lap();
       BatchRecord step{.epoch = record.epoch, .batch = b, .nodes = batch->num_nodes()};
       inputs_.assign(*batch, run.data(), train);
-      step.labelled = inputs_.labelled();
+      step.labelled = rows_of_loss().empty() ? inputs_.labelled() : batch->num_targets;
       record.profile.gather += watch.lap();
       if (step.labelled > 0) {
         take_step(run, step, factor, clip, record.profile, watch);
