@@ -37,9 +37,22 @@ struct Adjacency {
   CsrView<> forward;
   CsrView<> transpose;
   std::span<const EdgeId> transpose_edge;
+  /// The nodes of the last rows of X_src, where layers after the first take those from a history; else empty.
+  std::span<const NodeId> pulled{};
 
   std::size_t num_dst() const noexcept { return forward.num_rows; }
   std::size_t num_src() const noexcept { return forward.num_cols; }
+};
+
+/// What a history wants to know of a batch.
+///
+/// Shapes   node_id [n]: of the rows of layer 0's input; with B destinations and H = n - B pulled rows, halo
+///          [H, H + B]: the rows of the pulled nodes, which come first among its sources, then the batch's;
+///          halo_share [H]: how much of each pulled node's row the halo holds
+struct HistoryRows {
+  std::span<const NodeId> node_id{};
+  const Adjacency* halo = nullptr;  ///< null where nothing is computed of the halo
+  std::span<const float> halo_share{};
 };
 
 /// The adjacencies of one pass, layer 0 first. A stack of one serves every layer (full graph, subgraph
@@ -47,8 +60,9 @@ struct Adjacency {
 class AdjacencyStack {
  public:
   AdjacencyStack() = default;
-  explicit AdjacencyStack(std::span<const Adjacency> levels, const Adjacency* readout = nullptr) noexcept
-      : levels_(levels), readout_(readout) {}
+  explicit AdjacencyStack(std::span<const Adjacency> levels, const Adjacency* readout = nullptr,
+                          const HistoryRows& rows = {}) noexcept
+      : levels_(levels), readout_(readout), rows_(rows) {}
 
   const Adjacency& operator[](std::size_t layer) const noexcept {
     TESSERA_ASSERT(light, !levels_.empty() && (levels_.size() == 1 || layer < levels_.size()));
@@ -57,10 +71,13 @@ class AdjacencyStack {
   std::size_t size() const noexcept { return levels_.size(); }
   /// [targets, N] after the last layer: whole graphs from their nodes; null in node tasks.
   const Adjacency* readout() const noexcept { return readout_; }
+  /// Which nodes the rows are; empty where nobody said.
+  const HistoryRows& rows() const noexcept { return rows_; }
 
  private:
   std::span<const Adjacency> levels_;
   const Adjacency* readout_ = nullptr;
+  HistoryRows rows_;
 };
 
 }  // namespace tessera

@@ -20,6 +20,10 @@ namespace tessera {
 /// How a model is run this time.
 struct Pass {
   bool training = false;  ///< dropout is active
+  /// Layers hand on their outputs before dropout and drop what they are given instead: what a history keeps is
+  /// not dropped, and rows taken from it are dropped like the batch's own. Changes no number where no rows are
+  /// added on the way and no residual is.
+  bool drop_inputs = false;
   RngKey dropout_key{};   ///< of this step and batch; every dropout of the pass adds its own call number
 };
 

@@ -25,11 +25,16 @@ struct Block {
   Array<NodeId> transpose_col;
   Array<float> transpose_weight;
   Array<EdgeId> transpose_edge;
+  Array<NodeId>
+      pulled;  ///< nodes of the last sources, where layers after the first take those from a history
 
   Adjacency adjacency() const noexcept {
     const CsrView<> forward{num_dst, num_src, row_ptr, col, weight};
-    if (symmetric) return {forward, forward, {}};
-    return {forward, {num_src, num_dst, transpose_row_ptr, transpose_col, transpose_weight}, transpose_edge};
+    if (symmetric) return {forward, forward, {}, pulled};
+    return {forward,
+            {num_src, num_dst, transpose_row_ptr, transpose_col, transpose_weight},
+            transpose_edge,
+            pulled};
   }
 };
 
@@ -46,9 +51,14 @@ struct MiniBatch {
   std::size_t num_targets = 0;
   Array<float> loss_weight;
   std::size_t halo_begin =
-      0;                    ///< rows [halo_begin, n) take their deeper values from a history; n without one
-  Block readout;            ///< [num_targets, n]: the nodes each target is read from; no rows in node tasks
-  Array<NodeId> target_id;  ///< [num_targets]: which graph each target is; empty where targets are nodes
+      0;  ///< rows [halo_begin, n) take their deeper values from a history; n without one
+  Block
+      halo;  ///< [H, H + B]: rows of the pulled nodes themselves, sources pulled nodes first; their outputs are
+             ///< targets behind the batch's own. No rows where nothing is computed of the halo
+  Array<float> halo_share;    ///< [H]: how much of each pulled node's row `halo` holds
+  bool halo_targets = false;  ///< the rows of `halo` are targets too
+  Block readout;              ///< [num_targets, n]: the nodes each target is read from; no rows in node tasks
+  Array<NodeId> target_id;    ///< [num_targets]: which graph each target is; empty where targets are nodes
 
   std::size_t num_nodes() const noexcept { return node_id.size(); }
 };

@@ -53,6 +53,10 @@ class BatchInputs {
     for (const Block& block : batch.blocks) levels_.push_back(block.adjacency());
     has_readout_ = batch.readout.num_dst > 0;
     if (has_readout_) readout_ = batch.readout.adjacency();
+    has_halo_ = batch.halo.num_dst > 0;
+    if (has_halo_) halo_ = batch.halo.adjacency();
+    halo_share_ = batch.halo_share;
+    ids_ = ids;
 
     const bool whole = is_whole_graph(batch, features.rows());
     if constexpr (GatheredFeatures<D>) {
@@ -84,7 +88,8 @@ class BatchInputs {
   }
 
   AdjacencyStack adjacencies() const noexcept {
-    return AdjacencyStack(levels_, has_readout_ ? &readout_ : nullptr);
+    return AdjacencyStack(levels_, has_readout_ ? &readout_ : nullptr,
+                          {ids_, has_halo_ ? &halo_ : nullptr, halo_share_});
   }
   MatrixView<const T> features() const noexcept { return x_; }
   const Targets& targets() const noexcept { return targets_; }
@@ -96,8 +101,9 @@ class BatchInputs {
 
   static void check(const MiniBatch& batch, std::size_t num_nodes) {
     const std::span<const NodeId> ids = batch.node_id;
+    const std::size_t halo = batch.halo_targets ? batch.halo.num_dst : 0;
     const bool leads = batch.readout.num_dst == 0
-                           ? !batch.blocks.empty() && batch.blocks.back().num_dst == batch.num_targets &&
+                           ? !batch.blocks.empty() && batch.blocks.back().num_dst + halo == batch.num_targets &&
                                  batch.num_targets <= ids.size() && batch.target_id.empty()
                            : !batch.blocks.empty() && batch.blocks.back().num_dst == batch.readout.num_src &&
                                  batch.readout.num_dst == batch.num_targets &&
@@ -160,6 +166,10 @@ class BatchInputs {
   std::vector<Adjacency> levels_;
   Adjacency readout_;
   bool has_readout_ = false;
+  Adjacency halo_;
+  bool has_halo_ = false;
+  std::span<const float> halo_share_;
+  std::span<const NodeId> ids_;  // of the batch
   Tensor<T> gathered_;
   Array<std::int32_t> classes_;
   Tensor<float> indicators_;

@@ -74,6 +74,7 @@ class Tape {
   ///
   /// Errors   ShapeError if value and gradient differ in shape
   Var parameter(ParameterView<T> parameter) {
+    if (frozen_) return append(parameter.value);
     if (parameter.value.rows() != parameter.grad.rows() || parameter.value.cols() != parameter.grad.cols()) {
       throw ShapeError(message("Tape::parameter: grad is [", parameter.grad.rows(), ", ",
                                parameter.grad.cols(), "], want [", parameter.value.rows(), ", ",
@@ -86,6 +87,9 @@ class Tape {
     n.has_grad = true;
     return v;
   }
+
+  /// While frozen, parameters are constants: rows computed then pass gradients on but have none of the weights.
+  void freeze_parameters(bool frozen) noexcept { frozen_ = frozen; }
 
   /// Appends an operator's result; `op` is kept only if an input needs a gradient.
   template <class Op>
@@ -254,6 +258,7 @@ class Tape {
     }
     nodes_.clear();
     arena_.rewind();
+    frozen_ = false;
   }
 
   std::size_t size() const noexcept { return nodes_.size(); }
@@ -347,6 +352,7 @@ class Tape {
   }
 
   std::vector<Node> nodes_;
+  bool frozen_ = false;
   detail::OpArena arena_;
 };
 

@@ -67,11 +67,9 @@ class ConvTrunk {
   template <class Ctx>
   Var layer(Ctx& ctx, const ParameterBlock<Scalar>& block, std::size_t l, const Adjacency& a, Var x,
             Var start, const Pass& pass) const {
-    if (!finished(l)) return convolve(ctx, block, l, a, x, Finish{}, pass);
-    const Var h = convolve_and_finish(ctx, block, l, a, x, pass);
-    if (!options_.residual || widths_[l] != widths_[l + 1]) return h;
-    const Var y = add(ctx, h, head_rows(ctx, start, a.num_dst()));
-    ctx.forget(h);
+    const Var input = drops_input(l, pass) ? dropout(ctx, x, mask(pass, l)) : x;
+    const Var y = layer_of(ctx, block, l, a, input, start == x ? input : start, pass);
+    if (input != x) ctx.forget(input);
     return y;
   }
 
@@ -82,6 +80,22 @@ class ConvTrunk {
   }
 
  private:
+  /// Whether the dropout that ends layer l - 1 stands at the begin of layer l.
+  static bool drops_input(std::size_t l, const Pass& pass) noexcept {
+    return l > 0 && pass.training && pass.drop_inputs && !kDefaults.drops_own_input;
+  }
+
+  template <class Ctx>
+  Var layer_of(Ctx& ctx, const ParameterBlock<Scalar>& block, std::size_t l, const Adjacency& a, Var x,
+               Var start, const Pass& pass) const {
+    if (!finished(l)) return convolve(ctx, block, l, a, x, Finish{}, pass);
+    const Var h = convolve_and_finish(ctx, block, l, a, x, pass);
+    if (!options_.residual || widths_[l] != widths_[l + 1]) return h;
+    const Var y = add(ctx, h, head_rows(ctx, start, a.num_dst()));
+    ctx.forget(h);
+    return y;
+  }
+
   bool finished(std::size_t l) const noexcept { return l + 1 < num_layers() || options_.finish_last; }
 
   typename Conv::Options conv_options(std::size_t l) const {
@@ -114,7 +128,10 @@ class ConvTrunk {
   Var convolve_and_finish(Ctx& ctx, const ParameterBlock<Scalar>& block, std::size_t l, const Adjacency& a,
                           Var x, const Pass& pass) const {
     Finish finish{.activation = kDefaults.activation};
-    if constexpr (!kDefaults.drops_own_input) finish.dropout = mask(pass, l + 1);
+    const bool left_to_next = pass.drop_inputs && l + 1 < num_layers();
+    if constexpr (!kDefaults.drops_own_input) {
+      if (!left_to_next) finish.dropout = mask(pass, l + 1);
+    }
     if (norms_.empty()) return convolve(ctx, block, l, a, x, finish, pass);
     const Var z = convolve(ctx, block, l, a, x, Finish{}, pass);
     const Var y = norms_[l](ctx, block, z, pass);
