@@ -21,10 +21,10 @@
 #include "tessera/core/ids.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/raw_file.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/kernels/dispatch.hpp"
-#include "tessera/precompute/detail/file.hpp"
 
 namespace tessera {
 

@@ -17,8 +17,8 @@
 #include "tessera/core/f16.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/raw_file.hpp"
 #include "tessera/kernels/dispatch.hpp"
-#include "tessera/precompute/detail/file.hpp"
 #include "tessera/precompute/hop_features.hpp"
 
 namespace tessera {

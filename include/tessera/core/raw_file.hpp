@@ -18,8 +18,8 @@
 
 #include "tessera/core/error.hpp"
 
-// What the engine needs of the file system: positional writes whose failures (a full disk, too) are exceptions,
-// and read-only mappings.
+// Files that are read and written in place: positional writes whose failures (a full disk, too) are exceptions,
+// and mappings.
 
 namespace tessera::detail {
 
@@ -104,6 +104,44 @@ inline void rename_durably(const std::filesystem::path& from, const std::filesys
     ::close(fd);
   }
 }
+
+/// The first `bytes` of a file, mapped for reading and writing. They must be reserved: writing to a hole of a full disk
+/// kills the process.
+class WritableMapping {
+ public:
+  WritableMapping() = default;
+  WritableMapping(const RawFile& file, std::size_t bytes) : size_(bytes) {
+    if (size_ == 0) return;
+    void* const at = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd(), 0);
+    if (at == MAP_FAILED) fail_file(file.path(), "map", errno);
+    data_ = static_cast<std::byte*>(at);
+  }
+  WritableMapping(WritableMapping&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  WritableMapping& operator=(WritableMapping&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~WritableMapping() {
+    if (data_ != nullptr) ::munmap(data_, size_);
+  }
+
+  std::byte* data() const noexcept { return data_; }
+  std::size_t size() const noexcept { return size_; }
+  /// Gives the pages back to the system; their content stays in the file.
+  void release_pages() const noexcept {
+    if (data_ != nullptr) ::madvise(data_, size_, MADV_DONTNEED);
+  }
+  /// Waits until what was written is on the disk.
+  void flush(const RawFile& file) const {
+    if (data_ != nullptr && ::msync(data_, size_, MS_SYNC) != 0) fail_file(file.path(), "flush", errno);
+  }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
 
 /// The bytes of a file, mapped read-only.
 class Mapping {
