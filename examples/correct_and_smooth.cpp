@@ -105,6 +105,7 @@ int main(int argc, char** argv) {
   examples::Options options;
   options.epochs = 200;
   options.hidden = 256;
+  options.without = examples::without_networks({"--layers"});
   options.weight_decay = 0;
   options.keep = "best-metric";
   std::string base = "mlp";

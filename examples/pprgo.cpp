@@ -53,6 +53,7 @@ int main(int argc, char** argv) {
   o.lr = 0.005;
   o.weight_decay = 1e-4;
   o.keep = "best-metric";
+  o.without = examples::without_networks();
   PprOptions p;
   add_options(app, p);
   return examples::run_program(

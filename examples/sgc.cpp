@@ -87,7 +87,7 @@ int main(int argc, char** argv) {
   options.epochs = 100;
   options.lr = 0.2;
   options.weight_decay = 5e-6;
-  options.dropout = 0;
+  options.without = examples::without_networks({"--hidden", "--layers", "--dropout"});
   options.keep = "last";
   options.eval_every = 0;
   examples::PropagateChoice choice;

@@ -97,12 +97,12 @@ int main(int argc, char** argv) {
   o.lr = 0.002;
   o.weight_decay = 0;
   o.epochs = 20;
-  o.keep = "last";
+  o.without = examples::without_networks(
+      {"--keep", "--patience", "--clip-norm", "--eval-every", "--log", "--plot", "--checkpoint", "--resume"});
   ShadowOptions s;
   add_options(app, s);
   return examples::run_program(
       app, argc, argv, "shadow", o, [&](const tessera::Dataset& data, tessera::Report& report) {
-        examples::refuse_hooks(o, "shadow");
         const tessera::CsrGraph& graph = o.inductive ? data.train_graph : data.graph;
         const tessera::Array<tessera::NodeId> train = data.nodes(tessera::Role::train);
         const examples::Timer timer;

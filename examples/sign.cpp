@@ -73,6 +73,7 @@ int main(int argc, char** argv) {
   examples::Options options;
   options.epochs = 100;
   options.hidden = 256;
+  options.without = examples::without_networks({"--layers"});
   options.lr = 0.001;
   options.weight_decay = 0;
   examples::PropagateChoice choice;

@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "support/options.hpp"
 
+#include <algorithm>
+
 #include "support/models.hpp"
 
 namespace examples {
+
+std::vector<std::string> without_networks(std::vector<std::string> more) {
+  for (const char* name : {"--model", "--layer-norm", "--residual", "--diag-lambda", "--arch", "--decay"}) {
+    more.emplace_back(name);
+  }
+  return more;
+}
 
 void add_options(CLI::App& app, Options& o) {
   auto* data = app.add_option_group("Data");
@@ -75,37 +84,49 @@ void add_options(CLI::App& app, Options& o) {
       output->add_option("--checkpoint", o.checkpoint, "Folder that keeps the state of training");
   output->add_flag("--resume", o.resume, "Continue from the checkpoint")->needs(checkpoint);
   output->add_flag("--quiet", o.quiet, "No progress on stderr");
+
+  for (const std::string& name : o.without) {
+    for (CLI::App* group : {data, model, runs, output}) {
+      if (CLI::Option* option = group->get_option_no_throw(name)) group->remove_option(option);
+    }
+  }
 }
 
 std::vector<tessera::ReportField> report_fields(const Options& o) {
   const auto number = [](auto x) { return static_cast<std::int64_t>(x); };
-  return {{"data", o.data},
-          {"format", o.format},
-          {"split", o.split},
-          {"features", o.features},
-          {"symmetrise", o.edges.symmetrise},
-          {"directed", o.edges.directed},
-          {"inductive", o.inductive},
-          {"multilabel", o.multilabel},
-          {"nodes", number(o.nodes)},
-          {"model", o.model},
-          {"epochs", number(o.epochs)},
-          {"hidden", number(o.hidden)},
-          {"layers", number(o.layers)},
-          {"dropout", static_cast<double>(o.dropout)},
-          {"layer_norm", o.layer_norm},
-          {"residual", o.residual},
-          {"diag_lambda", static_cast<double>(o.diag_lambda)},
-          {"lr", o.lr},
-          {"weight_decay", o.weight_decay},
-          {"decay", o.decay},
-          {"arch", o.arch},
-          {"clip_norm", o.clip_norm},
-          {"keep", o.keep},
-          {"patience", number(o.patience)},
-          {"eval_every", number(o.eval_every)},
-          {"runs", number(o.runs)},
-          {"seed", number(o.seed)}};
+  std::vector<tessera::ReportField> fields = {{"data", o.data},
+                                              {"format", o.format},
+                                              {"split", o.split},
+                                              {"features", o.features},
+                                              {"symmetrise", o.edges.symmetrise},
+                                              {"directed", o.edges.directed},
+                                              {"inductive", o.inductive},
+                                              {"multilabel", o.multilabel},
+                                              {"nodes", number(o.nodes)},
+                                              {"model", o.model},
+                                              {"epochs", number(o.epochs)},
+                                              {"hidden", number(o.hidden)},
+                                              {"layers", number(o.layers)},
+                                              {"dropout", static_cast<double>(o.dropout)},
+                                              {"layer_norm", o.layer_norm},
+                                              {"residual", o.residual},
+                                              {"diag_lambda", static_cast<double>(o.diag_lambda)},
+                                              {"lr", o.lr},
+                                              {"weight_decay", o.weight_decay},
+                                              {"decay", o.decay},
+                                              {"arch", o.arch},
+                                              {"clip_norm", o.clip_norm},
+                                              {"keep", o.keep},
+                                              {"patience", number(o.patience)},
+                                              {"eval_every", number(o.eval_every)},
+                                              {"runs", number(o.runs)},
+                                              {"seed", number(o.seed)}};
+  std::erase_if(fields, [&](const tessera::ReportField& field) {
+    std::string flag = "--" + field.name;
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    return std::find(o.without.begin(), o.without.end(), flag) != o.without.end();
+  });
+  return fields;
 }
 
 }  // namespace examples

@@ -47,6 +47,9 @@ struct Options {
   std::uint64_t seed = 0;
   std::size_t threads = 0;
 
+  /// Shared options this program does not have, e.g. "--model": refused on its command line and left out of its report.
+  std::vector<std::string> without;
+
   std::string report;
   std::string log;
   std::string plot;
@@ -54,6 +57,9 @@ struct Options {
   bool resume = false;
   bool quiet = false;
 };
+
+/// `without` of a program that brings its own network, and `more`.
+std::vector<std::string> without_networks(std::vector<std::string> more = {});
 
 /// Declares the shared options. An example changes defaults in `o` before and adds its own options after.
 void add_options(CLI::App& app, Options& o);
