@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include <cstdint>
-#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/golden.hpp"
 #include "support/nn_cases.hpp"
-#include "tessera/io/npz.hpp"
 #include "tessera/nn/concepts.hpp"
 #include "tessera/nn/layers/cluster_gcn_conv.hpp"
 #include "tessera/nn/layers/gcn_conv.hpp"
@@ -29,38 +28,15 @@ using namespace tessera::testing;
 constexpr double kWeightTolerance = 5e-7;
 constexpr double kTolerance = 1e-12;
 
-class Golden {
+class Golden : public GoldenFile {
  public:
-  Golden() : file_(std::string(TESSERA_TEST_DATA) + "/golden/nn.npz") {}
+  Golden() : GoldenFile("nn.npz") {}
 
-  Tensor<double> matrix(const std::string& name) const {
-    const io::NpyArray array = file_.read(name);
-    REQUIRE(array.rank() == 2);
-    Tensor<double> out(array.dim(0), array.dim(1));
-    REQUIRE(array.bytes().size() == out.size() * sizeof(double));
-    for (std::size_t i = 0; i < out.rows(); ++i) {
-      std::memcpy(out.row(i).data(), array.bytes().data() + i * out.cols() * sizeof(double),
-                  out.cols() * sizeof(double));
-    }
-    return out;
-  }
-  std::vector<std::int64_t> integers(const std::string& name) const {
-    const io::NpyArray array = file_.read(name);
-    std::vector<std::int64_t> out(array.size());
-    REQUIRE(array.bytes().size() == out.size() * sizeof(std::int64_t));
-    std::memcpy(out.data(), array.bytes().data(), array.bytes().size());
-    return out;
-  }
   CsrGraph graph() const {
-    std::vector<NodeId> source;
-    std::vector<NodeId> target;
-    for (const std::int64_t v : integers("graph.source")) source.push_back(static_cast<NodeId>(v));
-    for (const std::int64_t v : integers("graph.target")) target.push_back(static_cast<NodeId>(v));
+    const std::vector<NodeId> source = ids("graph.source");
+    const std::vector<NodeId> target = ids("graph.target");
     return build_csr(7, {source, target, {}}, {.self_loops = SelfLoops::keep}).graph;
   }
-
- private:
-  io::NpzFile file_;
 };
 
 void check_close(const Golden& golden, const std::string& name, MatrixView<const double> got,
@@ -156,7 +132,8 @@ TEST_CASE("the Cluster-GCN layer equals PyTorch Geometric's with its two weights
 TEST_CASE("losses equal PyTorch's, gradients included") {
   const Golden golden;
   std::vector<std::int32_t> classes;
-  for (const std::int64_t v : golden.integers("labels")) classes.push_back(static_cast<std::int32_t>(v));
+  for (const std::int64_t v : golden.values<std::int64_t>("labels"))
+    classes.push_back(static_cast<std::int32_t>(v));
   const auto to_float = [](const Tensor<double>& from) {
     Tensor<float> out(from.rows(), from.cols());
     for (std::size_t i = 0; i < from.rows(); ++i) {

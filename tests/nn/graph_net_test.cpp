@@ -8,6 +8,7 @@
 
 #include "support/catch.hpp"
 #include "support/nn_cases.hpp"
+#include "support/numeric_gradient.hpp"
 #include "support/whole_graphs.hpp"
 #include "tessera/graph/normalization.hpp"
 #include "tessera/graph/transpose.hpp"
@@ -122,26 +123,7 @@ TEST_CASE("GraphNet: gradients by differences") {
     if (backward) tape.backward(l);
     return tape.value(l)(0, 0);
   };
-  net.parameters().zero_grads();
-  loss(true);
-  const std::span<double> values = net.parameters().values();
-  const std::vector<double> grads(net.parameters().grads().begin(), net.parameters().grads().end());
-  double worst = 0;
-  double size = 0;
-  for (const ParameterInfo& p : net.parameters().parameters()) {
-    if (!p.trained) continue;
-    for (std::size_t k = 0; k < p.size(); k += 1 + p.size() / 5) {
-      const double h = 1e-6;
-      const double before = values[p.offset + k];
-      values[p.offset + k] = before + h;
-      const double up = loss(false);
-      values[p.offset + k] = before - h;
-      const double down = loss(false);
-      values[p.offset + k] = before;
-      worst = std::max(worst, std::abs((up - down) / (2 * h) - grads[p.offset + k]));
-      size = std::max(size, std::abs(grads[p.offset + k]));
-    }
-  }
+  const auto [worst, size] = gradient_error(net.parameters(), loss);
   CHECK(size > 0.01);
   CHECK(worst <=
         1e-5 * std::max(1.0, size));  // batch norm of three graphs curves strongly: h^2 f''' and eps / h

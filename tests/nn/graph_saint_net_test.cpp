@@ -3,14 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/golden.hpp"
 #include "support/nn_cases.hpp"
-#include "tessera/io/npz.hpp"
 #include "tessera/nn/losses/binary_cross_entropy.hpp"
 #include "tessera/nn/losses/cross_entropy.hpp"
 
@@ -23,27 +22,8 @@ static_assert(Model<GraphSaintNet<>> && Model<GraphSaintNet<double>>);
 
 constexpr Pass kTraining{.training = true, .dropout_key = make_key(1, 5, Purpose::dropout)};
 
-class Golden {
- public:
-  Tensor<double> matrix(const std::string& name) const {
-    const io::NpyArray array = file_.read(name);
-    REQUIRE(array.rank() == 2);
-    Tensor<double> out(array.dim(0), array.dim(1));
-    for (std::size_t i = 0; i < out.rows(); ++i) {
-      std::memcpy(out.row(i).data(), array.bytes().data() + i * out.cols() * sizeof(double),
-                  out.cols() * sizeof(double));
-    }
-    return out;
-  }
-  std::vector<NodeId> ids(const std::string& name) const {
-    const io::NpyArray array = file_.read(name);
-    std::vector<std::int64_t> wide(array.size());
-    std::memcpy(wide.data(), array.bytes().data(), array.bytes().size());
-    return {wide.begin(), wide.end()};
-  }
-
- private:
-  io::NpzFile file_{std::string(TESSERA_TEST_DATA) + "/golden/saint.npz"};
+struct Golden : GoldenFile {
+  Golden() : GoldenFile("saint.npz") {}
 };
 
 /// <logits, g> of a model, and nothing else.

@@ -2,14 +2,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/golden.hpp"
 #include "support/nn_cases.hpp"
-#include "tessera/io/npz.hpp"
 #include "tessera/nn/layers/egc_conv.hpp"
 #include "tessera/nn/layers/gat_conv.hpp"
 #include "tessera/nn/layers/gatv2_conv.hpp"
@@ -29,40 +28,17 @@ using namespace tessera::testing;
 constexpr double kWeightTolerance = 2e-6;
 constexpr double kTolerance = 1e-12;
 
-class Golden {
+class Golden : public GoldenFile {
  public:
-  Golden() : file_(std::string(TESSERA_TEST_DATA) + "/golden/layers.npz") {}
+  Golden() : GoldenFile("layers.npz") {}
 
-  Tensor<double> matrix(const std::string& name) const {
-    const io::NpyArray array = file_.read(name);
-    REQUIRE(array.rank() == 2);
-    Tensor<double> out(array.dim(0), array.dim(1));
-    REQUIRE(array.bytes().size() == out.size() * sizeof(double));
-    for (std::size_t i = 0; i < out.rows(); ++i) {
-      std::memcpy(out.row(i).data(), array.bytes().data() + i * out.cols() * sizeof(double),
-                  out.cols() * sizeof(double));
-    }
-    return out;
-  }
   CsrGraph graph(bool undirected = false) const {
     const BuildOptions options{.symmetrize = undirected,
                                .self_loops = undirected ? SelfLoops::drop : SelfLoops::keep};
-    return build_csr(7, {ids("graph.source"), ids("graph.target"), {}}, options).graph;
+    const std::vector<NodeId> source = ids("graph.source");
+    const std::vector<NodeId> target = ids("graph.target");
+    return build_csr(7, {source, target, {}}, options).graph;
   }
-
- private:
-  std::vector<NodeId>& ids(const std::string& name) const {
-    const io::NpyArray array = file_.read(name);
-    std::vector<std::int64_t> wide(array.size());
-    std::memcpy(wide.data(), array.bytes().data(), array.bytes().size());
-    std::vector<NodeId>& out = name == "graph.source" ? source_ : target_;
-    out.clear();
-    for (const std::int64_t v : wide) out.push_back(static_cast<NodeId>(v));
-    return out;
-  }
-
-  io::NpzFile file_;
-  mutable std::vector<NodeId> source_, target_;
 };
 
 void check_close(const Golden& golden, const std::string& name, MatrixView<const double> got,

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include <cstdint>
-#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/golden.hpp"
 #include "support/precompute_cases.hpp"
-#include "tessera/io/npz.hpp"
 #include "tessera/precompute/correct_and_smooth.hpp"
 #include "tessera/precompute/label_propagation.hpp"
 
@@ -17,18 +16,10 @@ namespace {
 using namespace tessera;
 using namespace tessera::testing;
 
-class Golden {
+class Golden : public GoldenFile {
  public:
-  Golden() : file_(std::string(TESSERA_TEST_DATA) + "/golden/precompute.npz") {}
+  Golden() : GoldenFile("precompute.npz") {}
 
-  template <class T>
-  std::vector<T> values(const std::string& name) const {
-    const io::NpyArray array = file_.read(name);
-    std::vector<T> out(array.size());
-    REQUIRE(array.bytes().size() == out.size() * sizeof(T));
-    std::memcpy(out.data(), array.bytes().data(), array.bytes().size());
-    return out;
-  }
   template <class T>
   Matrix matrix(const std::string& name, std::size_t cols) const {
     const std::vector<T> flat = values<T>(name);
@@ -37,19 +28,11 @@ class Golden {
     return out;
   }
   CsrGraph graph() const {
-    std::vector<NodeId> source, target;
-    for (const std::int32_t v : values<std::int32_t>("source")) source.push_back(static_cast<NodeId>(v));
-    for (const std::int32_t v : values<std::int32_t>("target")) target.push_back(static_cast<NodeId>(v));
+    const std::vector<NodeId> source = ids<std::int32_t>("source");
+    const std::vector<NodeId> target = ids<std::int32_t>("target");
     return build_csr(60, {source, target, {}}, {}).graph;
   }
-  std::vector<NodeId> train() const {
-    std::vector<NodeId> out;
-    for (const std::int32_t v : values<std::int32_t>("train")) out.push_back(static_cast<NodeId>(v));
-    return out;
-  }
-
- private:
-  io::NpzFile file_;
+  std::vector<NodeId> train() const { return ids<std::int32_t>("train"); }
 };
 
 // Sums of at most 20 terms of order 1 in double, up to 100 of them after another; a scale of the autoscale step

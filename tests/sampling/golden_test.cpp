@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 // What a dense implementation in numpy computes (tests/golden/make_samplers_golden.py).
 #include <cmath>
-#include <cstring>
 #include <string>
 #include <vector>
 
 #include "support/block_checks.hpp"
-#include "tessera/io/npz.hpp"
+#include "support/golden.hpp"
 #include "tessera/sampling/fastgcn_sampler.hpp"
 #include "tessera/sampling/labor_sampler.hpp"
 #include "tessera/sampling/ladies_sampler.hpp"
@@ -21,31 +20,16 @@ constexpr std::size_t kNodes = 40;
 // Coefficients are float: two roundings of 6e-8 in each factor of a square.
 constexpr double kCoefficientTolerance = 5e-7;
 
-class Golden {
+class Golden : public GoldenFile {
  public:
-  std::vector<double> numbers(const std::string& name) const { return read<double>(name); }
-  std::vector<NodeId> ids(const std::string& name) const {
-    std::vector<NodeId> out;
-    for (const std::int64_t v : read<std::int64_t>(name)) out.push_back(static_cast<NodeId>(v));
-    return out;
-  }
+  Golden() : GoldenFile("samplers.npz") {}
+
+  std::vector<double> numbers(const std::string& name) const { return values<double>(name); }
   CsrGraph graph() const {
     const std::vector<NodeId> source = ids("graph.source");
     const std::vector<NodeId> target = ids("graph.target");
     return build_csr(kNodes, {source, target, {}}, {.symmetrize = true}).graph;
   }
-
- private:
-  template <class T>
-  std::vector<T> read(const std::string& name) const {
-    const io::NpyArray array = file_.read(name);
-    std::vector<T> out(array.size());
-    REQUIRE(array.bytes().size() == out.size() * sizeof(T));
-    std::memcpy(out.data(), array.bytes().data(), array.bytes().size());
-    return out;
-  }
-
-  io::NpzFile file_{std::string(TESSERA_TEST_DATA) + "/golden/samplers.npz"};
 };
 
 const AggregationSpec kRow{Normalization::row, true, 0.0f};

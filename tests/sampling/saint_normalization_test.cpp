@@ -2,15 +2,14 @@
 #include "tessera/sampling/saint/normalization.hpp"
 
 #include <cmath>
-#include <cstring>
 #include <string>
 #include <vector>
 
 #include "support/batch_checks.hpp"
 #include "support/catch.hpp"
+#include "support/golden.hpp"
 #include "support/graph_factories.hpp"
 #include "support/saint_cases.hpp"
-#include "tessera/io/npz.hpp"
 #include "tessera/sampling/saint/closed_form.hpp"
 #include "tessera/sampling/saint/count.hpp"
 #include "tessera/sampling/saint/frontier_draw.hpp"
@@ -125,24 +124,9 @@ struct ListedDraw {
 };
 static_assert(SubgraphDraw<ListedDraw>);
 
-class Golden {
- public:
+struct Golden : GoldenFile {
+  Golden() : GoldenFile("saint.npz") {}
   std::vector<double> reals(const std::string& name) const { return values<double>(name); }
-  std::vector<NodeId> ids(const std::string& name) const {
-    const std::vector<std::int64_t> wide = values<std::int64_t>(name);
-    return {wide.begin(), wide.end()};
-  }
-
- private:
-  template <class T>
-  std::vector<T> values(const std::string& name) const {
-    const io::NpyArray array = file_.read(name);
-    std::vector<T> out(array.size());
-    REQUIRE(array.bytes().size() == out.size() * sizeof(T));
-    std::memcpy(out.data(), array.bytes().data(), array.bytes().size());
-    return out;
-  }
-  io::NpzFile file_{std::string(TESSERA_TEST_DATA) + "/golden/saint.npz"};
 };
 
 }  // namespace
