@@ -16,9 +16,9 @@ set(may_distill core kernels graph nn train)
 set(may_quant core kernels nn)
 set(may_io core kernels graph nn)
 set(may_train core kernels)
-set(contracts_train graph/concepts.hpp graph/csr_graph.hpp graph/dataset.hpp graph/dataset_view.hpp graph/normalization.hpp sampling/concepts.hpp
+set(contracts_train graph/concepts.hpp graph/csr_graph.hpp graph/dataset.hpp graph/dataset_view.hpp graph/normalization.hpp graph/row_block.hpp graph/sparse_features.hpp sampling/concepts.hpp
     sampling/mini_batch.hpp history/concepts.hpp nn/concepts.hpp nn/parameter_block.hpp nn/autograd/tape.hpp
-    nn/autograd/no_tape.hpp nn/autograd/var.hpp)
+    nn/autograd/no_tape.hpp nn/autograd/sparse_input.hpp nn/autograd/var.hpp)
 
 set(faults)
 file(GLOB_RECURSE headers RELATIVE ${root} ${root}/*.hpp)

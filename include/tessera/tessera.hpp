@@ -4,6 +4,7 @@
 // Everything, for first contact. Programs that care about compile time include the headers they name.
 
 #include "tessera/core/all.hpp"
+#include "tessera/distill/all.hpp"
 #include "tessera/graph/all.hpp"
 #include "tessera/io/all.hpp"
 #include "tessera/kernels/all.hpp"

@@ -79,6 +79,12 @@ TEST_CASE("samplers of one block per layer train networks that use the links") {
                                       fastgcn_distribution(prepared.adjacency()))) > floor);
 }
 
+TEST_CASE("batches of fewer blocks than the model has layers are refused") {
+  const AnySampler one = NeighborSampler({.fanouts = {5, 5}, .batches = {.batch_size = 256}});
+  AnyModel<> deep = SageNet<>({.in = kFeatures, .hidden = 32, .out = kClasses, .layers = 3});
+  CHECK_THROWS_AS(trained(std::move(deep), one, 1), IndexError);
+}
+
 TEST_CASE("subgraph baselines train networks that use the links") {
   const Array<NodeId> targets = planted().nodes(Role::train);
   const PprTable table = ppr_table(planted().graph.view(), targets, {.k = 16});

@@ -5,6 +5,7 @@
 
 #include "support/catch.hpp"
 #include "support/train_fakes.hpp"
+#include "tessera/nn/any_model.hpp"
 #include "tessera/nn/losses/cross_entropy.hpp"
 #include "tessera/nn/nets/gcn_net.hpp"
 #include "tessera/nn/nets/sage_net.hpp"
@@ -66,6 +67,20 @@ TEST_CASE("Inference refuses what does not fit", "[infer]") {
   CHECK_THROWS_AS(infer(model, data, {.memory_budget = 100}), ConfigError);
   const PreparedAdjacency prepared = prepare_adjacency(data.graph, model.aggregation());
   CHECK_THROWS_AS(infer(model, prepared.adjacency(), data.features.view().middle_rows(0, 95)), ShapeError);
+}
+
+TEST_CASE("Inference in blocks refuses a norm over all rows instead of changing the result", "[infer]") {
+  const Dataset data = planted();
+  const GcnNet<>::Options options{.in = 8, .hidden = 64, .out = 3, .norm = NormKind::graph, .seed = 1};
+  const AnyModel<> model = GcnNet<>(options);
+  const std::size_t layer = data.num_nodes() * 64 * sizeof(float);
+  const InferOptions tight{.memory_budget = 3 * layer};
+  CHECK(values(infer(model, data)) == values(forward(model, data)));
+  CHECK_THROWS_AS(infer(model, data, tight), ConfigError);
+  GcnNet<>::Options rows = options;
+  rows.norm = NormKind::layer;
+  const AnyModel<> by_row = GcnNet<>(rows);
+  CHECK(values(infer(by_row, data, tight)) == values(forward(by_row, data)));
 }
 
 TEST_CASE("Evaluation scores each role on its own nodes", "[infer]") {

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "tessera/core/csr_view.hpp"
+#include "tessera/core/error.hpp"
 #include "tessera/core/ids.hpp"
 
 namespace tessera {
@@ -64,9 +65,16 @@ class AdjacencyStack {
                           const HistoryRows& rows = {}) noexcept
       : levels_(levels), readout_(readout), rows_(rows) {}
 
-  const Adjacency& operator[](std::size_t layer) const noexcept {
-    TESSERA_ASSERT(light, !levels_.empty() && (levels_.size() == 1 || layer < levels_.size()));
-    return levels_.size() == 1 ? levels_[0] : levels_[layer];
+  /// What layer `layer` aggregates over.
+  ///
+  /// Errors   IndexError if there is no adjacency, or several and none for this layer (a sampler of fewer layers)
+  const Adjacency& operator[](std::size_t layer) const {
+    if (levels_.size() == 1) return levels_[0];
+    if (layer >= levels_.size()) {
+      throw IndexError(message("AdjacencyStack: layer is ", layer, ", but the batch brings ", levels_.size(),
+                               " blocks, want one for all layers or one for each"));
+    }
+    return levels_[layer];
   }
   std::size_t size() const noexcept { return levels_.size(); }
   /// [targets, N] after the last layer: whole graphs from their nodes; null in node tasks.

@@ -19,6 +19,8 @@
 #include "tessera/graph/normalization.hpp"
 #include "tessera/graph/ordering.hpp"
 #include "tessera/graph/renumber.hpp"
+#include "tessera/graph/row_block.hpp"
+#include "tessera/graph/sparse_features.hpp"
 #include "tessera/graph/stand_ins.hpp"
 #include "tessera/graph/statistics.hpp"
 #include "tessera/graph/symmetry.hpp"

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,15 @@ struct Provenance {
   std::vector<std::string> warnings;  ///< one line each, in the form of FormatError
 };
 
+/// The nodes of one role, ascending.
+inline Array<NodeId> nodes_of(std::span<const Role> roles, Role role) {
+  Array<NodeId> out;
+  for (std::size_t i = 0; i < roles.size(); ++i) {
+    if (roles[i] == role) out.push_back(static_cast<NodeId>(i));
+  }
+  return out;
+}
+
 /// A node-classification task in memory: graph, features, labels and split.
 ///
 /// Shapes   graph [N, N], features [N, F] (row = node), labels over N, roles [N]
@@ -56,13 +66,7 @@ struct Dataset {
   bool multilabel() const noexcept { return labels.multilabel(); }
 
   /// The nodes of one role, ascending.
-  Array<NodeId> nodes(Role role) const {
-    Array<NodeId> out;
-    for (std::size_t i = 0; i < roles.size(); ++i) {
-      if (roles[i] == role) out.push_back(static_cast<NodeId>(i));
-    }
-    return out;
-  }
+  Array<NodeId> nodes(Role role) const { return nodes_of(roles, role); }
 };
 
 }  // namespace tessera

@@ -8,7 +8,9 @@
 #include <string_view>
 #include <type_traits>
 
+#include "tessera/core/array.hpp"
 #include "tessera/core/csr_view.hpp"
+#include "tessera/core/ids.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/graph/concepts.hpp"
 #include "tessera/graph/dataset.hpp"
@@ -20,6 +22,7 @@ struct GraphRef {
   CsrView<> matrix;
   bool symmetric = false;
 
+  operator CsrView<>() const noexcept { return matrix; }  // NOLINT(google-explicit-constructor): as CsrGraph
   CsrView<> view() const noexcept { return matrix; }
   std::size_t num_nodes() const noexcept { return matrix.num_rows; }
   std::size_t num_edges() const noexcept { return matrix.num_edges(); }
@@ -30,6 +33,15 @@ struct LabelsRef {
   std::span<const std::int32_t> classes;
   MatrixView<const float> indicators;
   std::size_t num_classes = 0;
+
+  LabelsRef() = default;
+  template <class L>
+    requires requires(const L& labels) {
+      std::span<const std::int32_t>(labels.classes);
+      MatrixView<const float>(labels.indicators);
+    }
+  LabelsRef(const L& labels)  // NOLINT(google-explicit-constructor): a reference converts
+      : classes(labels.classes), indicators(labels.indicators), num_classes(labels.num_classes) {}
 
   bool multilabel() const noexcept { return !indicators.empty(); }
 };
@@ -55,7 +67,7 @@ struct DatasetView {
       : graph{data.graph.view(), data.graph.symmetric},
         train_graph{data.train_graph.view(), data.train_graph.symmetric},
         features(data.features),
-        labels{data.labels.classes, data.labels.indicators, data.labels.num_classes},
+        labels(data.labels),
         roles(data.roles) {
     if constexpr (requires { std::string_view(data.name); }) name = data.name;
     if constexpr (requires { MatrixView<const float>(data.train_features); })
@@ -66,6 +78,9 @@ struct DatasetView {
   std::size_t num_features() const noexcept { return features.cols(); }
   std::size_t num_classes() const noexcept { return labels.num_classes; }
   bool multilabel() const noexcept { return labels.multilabel(); }
+
+  /// The nodes of one role, ascending.
+  Array<NodeId> nodes(Role role) const { return nodes_of(roles, role); }
 };
 
 static_assert(NodeData<DatasetView>);

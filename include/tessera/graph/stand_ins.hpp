@@ -59,7 +59,8 @@ struct StandInShape {
 /// Every stand-in, in the order of the enumeration.
 ///
 /// `feature_noise` is where a linear classifier on the raw features scores the published accuracy of models
-/// without a graph: Reddit 58.5 %, products 61.1, arxiv 55.5, papers100M 47.2, Flickr 46.5.
+/// without a graph: Reddit 58.5 %, products 61.1, arxiv 55.5, papers100M 47.2. Flickr's 46.5 is our guess: nothing
+/// published says.
 inline std::span<const StandInShape> stand_in_shapes() noexcept {
   using D = DegreeLaw;
   using F = FeatureLaw;

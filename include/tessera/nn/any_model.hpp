@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -25,13 +26,17 @@ struct TrainableInterface {
   virtual Var forward(Tape<T>& ctx, AdjacencyStack a, Var x, const Pass& pass) const = 0;
   virtual Var forward(NoTape<T>& ctx, AdjacencyStack a, Var x, const Pass& pass) const = 0;
   virtual void reset_parameters(std::uint64_t seed) = 0;
+  virtual bool accepts_sparse_input() const = 0;
 };
 
 template <Real T>
 struct LayeredInterface : TrainableInterface<T> {
   virtual std::size_t num_layers() const = 0;
+  virtual bool needs_all_rows() const = 0;
   virtual Var layer(Tape<T>& ctx, std::size_t l, const Adjacency& a, Var x, const Pass& pass) const = 0;
   virtual Var layer(NoTape<T>& ctx, std::size_t l, const Adjacency& a, Var x, const Pass& pass) const = 0;
+  virtual std::optional<Tensor<T>> infer_layers(const Adjacency& a, MatrixView<const float> x,
+                                                std::size_t budget) const = 0;
 };
 
 template <class Base, TrainableModel M>
@@ -52,6 +57,7 @@ struct TrainableHolder : Base {
     return model.forward(ctx, a, x, pass);
   }
   void reset_parameters(std::uint64_t seed) override { model.reset_parameters(seed); }
+  bool accepts_sparse_input() const override { return tessera::accepts_sparse_input(model); }
 
   M model;
 };
@@ -62,11 +68,20 @@ struct LayeredHolder final : TrainableHolder<LayeredInterface<typename M::Scalar
   using TrainableHolder<LayeredInterface<T>, M>::TrainableHolder;
 
   std::size_t num_layers() const override { return this->model.num_layers(); }
+  bool needs_all_rows() const override { return tessera::needs_all_rows(this->model); }
   Var layer(Tape<T>& ctx, std::size_t l, const Adjacency& a, Var x, const Pass& pass) const override {
     return this->model.layer(ctx, l, a, x, pass);
   }
   Var layer(NoTape<T>& ctx, std::size_t l, const Adjacency& a, Var x, const Pass& pass) const override {
     return this->model.layer(ctx, l, a, x, pass);
+  }
+  std::optional<Tensor<T>> infer_layers(const Adjacency& a, MatrixView<const float> x,
+                                        std::size_t budget) const override {
+    if constexpr (requires { this->model.infer_layers(a, x, budget); }) {
+      return this->model.infer_layers(a, x, budget);
+    } else {
+      return std::nullopt;
+    }
   }
 };
 
@@ -87,6 +102,7 @@ class ErasedModel {
     return held_->forward(ctx, a, x, pass);
   }
   void reset_parameters(std::uint64_t seed) { held_->reset_parameters(seed); }
+  bool accepts_sparse_input() const { return held_->accepts_sparse_input(); }
 
  protected:
   explicit ErasedModel(std::unique_ptr<Interface> held) : held_(std::move(held)) {}
@@ -111,10 +127,15 @@ class AnyModel : public detail::ErasedModel<detail::LayeredInterface<T>, T> {
             std::make_unique<detail::LayeredHolder<M>>(std::move(model))) {}
 
   std::size_t num_layers() const { return this->held_->num_layers(); }
+  bool needs_all_rows() const { return this->held_->needs_all_rows(); }
   /// Errors   as the model inside
   template <class Ctx>
   Var layer(Ctx& ctx, std::size_t l, const Adjacency& a, Var x, const Pass& pass) const {
     return this->held_->layer(ctx, l, a, x, pass);
+  }
+  /// Logits of a whole graph where the model inside passes over it itself (HistoryModel); none elsewhere.
+  std::optional<Tensor<T>> infer_layers(const Adjacency& a, MatrixView<const float> x, std::size_t budget) const {
+    return this->held_->infer_layers(a, x, budget);
   }
 };
 

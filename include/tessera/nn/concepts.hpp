@@ -62,6 +62,32 @@ concept TrainableModel = Real<typename M::Scalar> &&
   model.reset_parameters(seed);
 };
 
+/// Whether a model says by `needs_all_rows()` that its layers take statistics over the rows they are given, so that
+/// they may not be run on some rows at a time.
+template <class M>
+bool needs_all_rows(const M& model) {
+  if constexpr (requires {
+                  { model.needs_all_rows() } -> std::convertible_to<bool>;
+                }) {
+    return model.needs_all_rows();
+  } else {
+    return false;
+  }
+}
+
+/// Whether a model says by `accepts_sparse_input()` that it only drops and multiplies its features, so that they may
+/// come as a SparseInput.
+template <class M>
+bool accepts_sparse_input(const M& model) {
+  if constexpr (requires {
+                  { model.accepts_sparse_input() } -> std::convertible_to<bool>;
+                }) {
+    return model.accepts_sparse_input();
+  } else {
+    return false;
+  }
+}
+
 /// A model of nodes, which layer-wise inference can run one layer at a time.
 ///
 /// Semantics no compiler can check: `forward` equals `layer(0)`, ..., `layer(L - 1)` in turn, bit for bit; one

@@ -14,7 +14,9 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/graph/concepts.hpp"
+#include "tessera/graph/sparse_features.hpp"
 #include "tessera/kernels/rows.hpp"
+#include "tessera/nn/autograd/sparse_input.hpp"
 #include "tessera/sampling/mini_batch.hpp"
 #include "tessera/train/concepts.hpp"
 #include "tessera/train/role_targets.hpp"
@@ -43,9 +45,11 @@ class BatchInputs {
   ///
   /// Cost     copies n F features and num_targets C labels; nothing but a check of the order for the whole
   ///          graph
+  /// `entries`, where the caller has them, are the training features by their entries and taken in their place.
   /// Errors   IndexError if a node id is not below N; ShapeError if the batch contradicts itself
   template <NodeData D>
-  void assign(const MiniBatch& batch, const D& data, const RoleTargets& train) {
+  void assign(const MiniBatch& batch, const D& data, const RoleTargets& train,
+              const SparseFeatures* entries = nullptr) {
     const MatrixView<const float> features = training_features(data);
     const std::span<const NodeId> ids = batch.node_id;
     check(batch, features.rows());
@@ -58,12 +62,17 @@ class BatchInputs {
     halo_share_ = batch.halo_share;
     ids_ = ids;
 
+    sparse_ = entries != nullptr;
     const bool whole = is_whole_graph(batch, features.rows());
     if constexpr (GatheredFeatures<D>) {
       static_assert(std::is_same_v<T, float>, "gathered features are float");
       gathered_.resize(ids.size(), features.cols());
       data.gather_features(ids, gathered_.view());
       x_ = gathered_.view();
+    } else if (entries != nullptr) {
+      if (!whole) gathered_entries_.gather(*entries, ids);
+      entries_ = (whole ? entries : &gathered_entries_)->adjacency();
+      x_ = MatrixView<const T>(nullptr, ids.size(), features.cols());
     } else if (whole && std::is_same_v<T, float>) {
       if constexpr (std::is_same_v<T, float>) x_ = features;
     } else {
@@ -91,7 +100,11 @@ class BatchInputs {
     return AdjacencyStack(levels_, has_readout_ ? &readout_ : nullptr,
                           {ids_, has_halo_ ? &halo_ : nullptr, halo_share_});
   }
-  MatrixView<const T> features() const noexcept { return x_; }
+  /// The features as a constant of this pass.
+  template <class Ctx>
+  Var features(Ctx& ctx) const {
+    return sparse_ ? ctx.input(SparseInput{entries_, {}, entries_.num_dst()}) : ctx.input(x_);
+  }
   const Targets& targets() const noexcept { return targets_; }
   /// Targets that count.
   std::size_t labelled() const noexcept { return labelled_; }
@@ -170,6 +183,9 @@ class BatchInputs {
   bool has_halo_ = false;
   std::span<const float> halo_share_;
   std::span<const NodeId> ids_;  // of the batch
+  bool sparse_ = false;
+  Adjacency entries_;
+  SparseFeatures gathered_entries_;
   Tensor<T> gathered_;
   Array<std::int32_t> classes_;
   Tensor<float> indicators_;

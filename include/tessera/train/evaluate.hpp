@@ -47,13 +47,15 @@ template <NodeData D, class L, Real T>
 
 /// Runs the model over the whole graph, or over all graphs, once, without dropout, and scores all three roles.
 ///
+/// `entries`, where the caller has them: data.features by their entries, for models that accept them.
 /// This is the transductive protocol and, because training saw another graph, the inductive one as well.
 /// Cost     one inference and three passes over the logits
 /// Errors   those of `infer` and of the metric
 template <TrainableModel M, NodeData D, class L>
   requires(Loss<L, typename M::Scalar> && (Model<M> || WholeGraphData<D>))
 Evaluation evaluate(const M& model, const Adjacency& whole, const D& data, const SplitTargets& split,
-                    const L& loss, Metric metric = Metric::automatic, const InferOptions& options = {}) {
+                    const L& loss, Metric metric = Metric::automatic, const InferOptions& options = {},
+                    const SparseFeatures* entries = nullptr) {
   const auto start = std::chrono::steady_clock::now();
   const auto logits = [&] {
     const MatrixView<const float> features = data.features;
@@ -62,7 +64,7 @@ Evaluation evaluate(const M& model, const Adjacency& whole, const D& data, const
     } else if constexpr (WholeGraphData<D>) {
       return infer_graphs(model, whole.forward, data.node_ptr, features);
     } else {
-      return infer(model, whole, features, options);
+      return infer(model, whole, features, options, entries);
     }
   }();
   Evaluation out;

@@ -28,6 +28,9 @@ struct FitOptions {
   std::uint64_t eval_every = 1;  ///< evaluate after every this many epochs, and after the last; 0 = never
   Metric metric = Metric::automatic;
   InferOptions infer = {};  ///< for evaluations
+  /// Features with a smaller share of entries that are not 0 are multiplied entry by entry, by models that let them;
+  /// 0 = never.
+  double sparse_below = 0.1;
 };
 
 /// One step, as hooks see it.

@@ -16,6 +16,8 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/graph/normalization.hpp"
+#include "tessera/graph/row_block.hpp"
+#include "tessera/graph/sparse_features.hpp"
 #include "tessera/kernels/rows.hpp"
 #include "tessera/nn/concepts.hpp"
 #include "tessera/train/concepts.hpp"
@@ -27,74 +29,6 @@ struct InferOptions {
 };
 
 namespace detail {
-
-/// A block of consecutive output rows with the input rows it reads, renumbered so that outputs come first.
-///
-/// Entries of a row keep their order, so a sum over them has the bits of the whole graph's.
-class InferBlock {
- public:
-  explicit InferBlock(std::size_t num_nodes) : local_(num_nodes, kNoNode) {}
-
-  /// Grows from row `first` while the block's inputs number at most `max_inputs`; always takes one row.
-  /// Returns the row after the last.
-  std::size_t build(CsrView<> a, std::size_t first, std::size_t max_inputs) {
-    row_ptr_.clear();
-    col_.clear();
-    weight_.clear();
-    sources_.clear();
-    // Outputs are numbered as they come and must precede the other inputs: count first, number afterwards.
-    std::size_t last = first;
-    std::size_t inputs = 0;
-    for (; last < a.num_rows; ++last) {
-      const std::size_t before = sources_.size();
-      touch(static_cast<NodeId>(last));
-      for (const NodeId j : a.neighbors(last)) touch(j);
-      inputs = sources_.size();
-      if (inputs > max_inputs && last > first) {
-        for (std::size_t k = before; k < inputs; ++k) local_[sources_[k]] = kNoNode;
-        sources_.resize(before);
-        break;
-      }
-    }
-    number(a, first, last);
-    return last;
-  }
-
-  Adjacency adjacency() const noexcept {
-    return {{row_ptr_.size() - 1, sources_.size(), row_ptr_, col_, weight_}, {}, {}};
-  }
-  /// Global ids of the block's input rows, outputs first.
-  std::span<const NodeId> sources() const noexcept { return sources_; }
-
- private:
-  void touch(NodeId node) {
-    if (local_[node] != kNoNode) return;
-    local_[node] = 0;
-    sources_.push_back(node);
-  }
-
-  void number(CsrView<> a, std::size_t first, std::size_t last) {
-    const auto is_output = [&](NodeId v) { return v >= first && v < last; };
-    // Gathers read forward through memory when the other inputs ascend.
-    const auto middle = std::partition(sources_.begin(), sources_.end(), is_output);
-    std::sort(sources_.begin(), middle);
-    parallel_sort(middle, sources_.end());
-    for (std::size_t k = 0; k < sources_.size(); ++k) local_[sources_[k]] = static_cast<NodeId>(k);
-    row_ptr_.push_back(0);
-    for (std::size_t i = first; i < last; ++i) {
-      for (const NodeId j : a.neighbors(i)) col_.push_back(local_[j]);
-      for (const float w : a.weights(i)) weight_.push_back(w);
-      row_ptr_.push_back(col_.size());
-    }
-    for (const NodeId v : sources_) local_[v] = kNoNode;
-  }
-
-  Array<NodeId> local_;  ///< position in sources_, kNoNode outside the block
-  Array<NodeId> sources_;
-  Array<EdgeId> row_ptr_;
-  Array<NodeId> col_;
-  Array<float> weight_;
-};
 
 /// Copies rows, converting the elements.
 template <class X, class T>
@@ -113,7 +47,7 @@ Tensor<typename M::Scalar> infer_layer_in_blocks(const M& model, std::size_t lay
   // wider of both is a fair guess of the widest intermediate.
   const std::size_t width = std::max({x.cols(), model.out_features(), std::size_t{1}});
   const std::size_t max_inputs = std::max<std::size_t>(1, bytes / (3 * width * sizeof(T)));
-  InferBlock block(a.num_rows);
+  RowBlock block(a.num_rows);
   Tensor<T> gathered;
   Tensor<T> out;
   NoTape<T> ctx;
@@ -138,15 +72,17 @@ Tensor<typename M::Scalar> infer_layer_in_blocks(const M& model, std::size_t lay
 ///
 /// With a budget, layers that would exceed it run in blocks of rows, and the bits stay the same as without
 /// one.
+/// `entries`, where the caller has them, are the features by their entries; a model that accepts them reads these,
+/// unless a budget is set.
 /// Shapes   adjacency [N, N], features [N, F_in] -> [N, C]
 /// Cost     the forward pass; in blocks, inputs that several blocks read are gathered and transformed by
 ///          each
 /// Errors   ShapeError if the shapes do not fit; ConfigError if the budget is below what two layers'
-///          activations take
+///          activations take, or blocks of rows would change the result (norms over all rows)
 /// Threads  result independent of T
 template <Model M>
 Tensor<typename M::Scalar> infer(const M& model, const Adjacency& adjacency, MatrixView<const float> features,
-                                 const InferOptions& options = {}) {
+                                 const InferOptions& options = {}, const SparseFeatures* entries = nullptr) {
   using T = typename M::Scalar;
   const std::size_t n = adjacency.num_dst();
   if (adjacency.num_src() != n || features.rows() != n) {
@@ -157,9 +93,19 @@ Tensor<typename M::Scalar> infer(const M& model, const Adjacency& adjacency, Mat
     throw ShapeError(
         message("infer: features has ", features.cols(), " columns, the model wants ", model.in_features()));
   }
+  // A model that keeps its layers' outputs passes over the graph itself.
+  if constexpr (requires { model.infer_layers(adjacency, features, options.memory_budget); }) {
+    if (auto logits = model.infer_layers(adjacency, features, options.memory_budget)) return *std::move(logits);
+  }
   Tensor<T> hidden;
   NoTape<T> ctx;
-  for (std::size_t l = 0; l < model.num_layers(); ++l) {
+  std::size_t l = 0;
+  if (entries != nullptr && options.memory_budget == 0 && accepts_sparse_input(model)) {
+    const Var x = ctx.input(SparseInput{entries->adjacency(), {}, n});
+    hidden = ctx.take(model.layer(ctx, l++, adjacency, x, Pass{}));
+    ctx.rewind();
+  }
+  for (; l < model.num_layers(); ++l) {
     const bool first = l == 0;
     const std::size_t in_bytes = first ? 0 : n * hidden.stride() * sizeof(T);
     const std::size_t width = std::max(first ? features.cols() : hidden.cols(), model.out_features());
@@ -167,6 +113,11 @@ Tensor<typename M::Scalar> infer(const M& model, const Adjacency& adjacency, Mat
     if (options.memory_budget != 0 && whole > options.memory_budget) {
       // The output stays whole: [N, F_out], with F_out unknown here; the input's width is the guess.
       const std::size_t held = in_bytes + n * width * sizeof(T);
+      if (needs_all_rows(model)) {
+        throw ConfigError(message("infer: memory_budget is ", options.memory_budget, " bytes, layer ", l,
+                                  " needs ", whole,
+                                  ": its norm is taken over all rows, so it cannot run in blocks of them"));
+      }
       if (held >= options.memory_budget) {
         throw ConfigError(message("infer: memory_budget is ", options.memory_budget, " bytes, layer ", l,
                                   " needs more than ", held, " for its input and output"));

@@ -14,6 +14,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/core/rng.hpp"
 #include "tessera/graph/normalization.hpp"
+#include "tessera/graph/sparse_features.hpp"
 #include "tessera/nn/concepts.hpp"
 #include "tessera/sampling/concepts.hpp"
 #include "tessera/train/batch_inputs.hpp"
@@ -106,11 +107,15 @@ class Trainer {
                     std::as_const(loader_));
     std::optional<PreparedAdjacency> prepared;
     const Adjacency whole = whole_graph(batches, data, options, prepared);
+    const std::optional<SparseFeatures> entries = sparse_features(data, options);
+    const SparseFeatures* const train_entries = entries ? &*entries : nullptr;
+    const SparseFeatures* const eval_entries = same_features(data) ? train_entries : nullptr;
     while (!run.finished()) {
-      EpochRecord record = train_epoch(run, batches, split.train, schedule, clip, extras...);
+      EpochRecord record = train_epoch(run, batches, split.train, train_entries, schedule, clip, extras...);
       const bool last = record.epoch + 1 == options.epochs;
       if (options.eval_every != 0 && (last || (record.epoch + 1) % options.eval_every == 0)) {
-        record.evaluation = evaluate(model_, whole, data, split, loss_, run.metric(), options.infer);
+        record.evaluation =
+            evaluate(model_, whole, data, split, loss_, run.metric(), options.infer, eval_entries);
         record.evaluated = true;
       }
       run.finish_epoch(record);
@@ -231,9 +236,27 @@ class Trainer {
     return prepared->adjacency();
   }
 
+  /// The training features by their entries, where these are few and the model takes them.
+  template <NodeData D>
+  std::optional<SparseFeatures> sparse_features(const D& data, const FitOptions& options) const {
+    if constexpr (GatheredFeatures<D>) {
+      return std::nullopt;
+    } else {
+      const MatrixView<const float> x = training_features(data);
+      if (!accepts_sparse_input(model_) || options.sparse_below <= 0) return std::nullopt;
+      if (estimated_density(x) >= options.sparse_below) return std::nullopt;
+      return SparseFeatures(x);
+    }
+  }
+  /// Whether training and evaluation read the same features.
+  template <NodeData D>
+  static bool same_features(const D& data) {
+    return training_features(data).data() == MatrixView<const float>(data.features).data();
+  }
+
   template <class Run, class R, class C, class... Extras>
-  EpochRecord train_epoch(Run& run, Batches& batches, const RoleTargets& train, const R& schedule,
-                          const C& clip, Extras&... extras) {
+  EpochRecord train_epoch(Run& run, Batches& batches, const RoleTargets& train, const SparseFeatures* entries,
+                          const R& schedule, const C& clip, Extras&... extras) {
     EpochRecord record{.epoch = run.next_epoch()};
     const double factor = [&] {
       if constexpr (WatchingSchedule<R>) {
@@ -253,7 +276,7 @@ class Trainer {
     for (std::uint64_t b = 0; const MiniBatch* batch = batches.next(); ++b) {
       record.profile.wait += watch.lap();
       BatchRecord step{.epoch = record.epoch, .batch = b, .nodes = batch->num_nodes()};
-      inputs_.assign(*batch, run.data(), train);
+      inputs_.assign(*batch, run.data(), train, entries);
       step.labelled = rows_of_loss().empty() ? inputs_.labelled() : batch->num_targets;
       record.profile.gather += watch.lap();
       if (step.labelled > 0) {
@@ -280,7 +303,7 @@ class Trainer {
     const std::uint64_t number = step.epoch * run.num_batches() + step.batch;
     const Pass pass{.training = true, .dropout_key = make_key(run.options().seed, number, Purpose::dropout)};
     tape_.rewind();
-    const Var x = tape_.input(inputs_.features());
+    const Var x = inputs_.features(tape_);
     const Var logits = std::as_const(model_).forward(tape_, inputs_.adjacencies(), x, pass);
     const Var loss = loss_(tape_, logits, inputs_.targets());
     step.loss = static_cast<double>(tape_.value(loss)(0, 0));

@@ -7,6 +7,7 @@
 
 #include "tessera/core/assert.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/nn/autograd/sparse_input.hpp"
 #include "tessera/nn/autograd/var.hpp"
 
 namespace tessera {
@@ -27,6 +28,12 @@ class NoTape {
 
   /// A matrix that is borrowed until `rewind`.
   Var input(MatrixView<const T> value) { return append({value, {}, false}); }
+  /// The same by its entries; see SparseInput for what may be done with it.
+  Var input(const SparseInput& x) {
+    const Var v = input(MatrixView<const T>(nullptr, x.rows, x.entries.num_src()));
+    sparse_.add(v, x);
+    return v;
+  }
   Var parameter(ParameterView<T> parameter) { return input(parameter.value); }
 
   /// Keeps the value and lets the operator go.
@@ -45,6 +52,8 @@ class NoTape {
     TESSERA_ASSERT(light, v.id < nodes_.size());
     return nodes_[v.id].value;
   }
+  /// The entries of a sparse input, null for every other Var; good until the next one is made.
+  const SparseInput* sparse(Var v) const noexcept { return sparse_.find(v); }
   bool needs_grad(Var) const noexcept { return false; }
 
   /// The caller's promise that nobody reads `v` again; its memory goes back to the pool.
@@ -62,7 +71,10 @@ class NoTape {
     return std::move(n.owned);
   }
 
-  void rewind() noexcept { nodes_.clear(); }
+  void rewind() noexcept {
+    nodes_.clear();
+    sparse_.clear();
+  }
   std::size_t size() const noexcept { return nodes_.size(); }
 
  private:
@@ -79,6 +91,7 @@ class NoTape {
   }
 
   std::vector<Node> nodes_;
+  detail::SparseInputs sparse_;
 };
 
 }  // namespace tessera

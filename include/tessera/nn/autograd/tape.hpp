@@ -18,6 +18,7 @@
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/elementwise.hpp"
 #include "tessera/nn/autograd/op_arena.hpp"
+#include "tessera/nn/autograd/sparse_input.hpp"
 #include "tessera/nn/autograd/var.hpp"
 
 namespace tessera {
@@ -69,6 +70,12 @@ class Tape {
 
   /// A constant that is borrowed until `rewind`.
   Var input(MatrixView<const T> value) { return append(value); }
+  /// The same by its entries; see SparseInput for what may be done with it.
+  Var input(const SparseInput& x) {
+    const Var v = append(MatrixView<const T>(nullptr, x.rows, x.entries.num_src()));
+    sparse_.add(v, x);
+    return v;
+  }
 
   /// A leaf whose gradient is added to `parameter.grad`, where the caller has put zeros or an earlier sum.
   ///
@@ -110,6 +117,8 @@ class Tape {
   }
 
   MatrixView<const T> value(Var v) const { return node(v).value; }
+  /// The entries of a sparse input, null for every other Var; good until the next one is made.
+  const SparseInput* sparse(Var v) const noexcept { return sparse_.find(v); }
   bool needs_grad(Var v) const { return v && node(v).needs_grad; }
 
   /// The caller's promise that no later operator reads the value of `v`; its memory goes back to the pool
@@ -257,6 +266,7 @@ class Tape {
       if (n.operation != nullptr) n.operation->destroy(n.op);
     }
     nodes_.clear();
+    sparse_.clear();
     arena_.rewind();
     frozen_ = false;
   }
@@ -353,6 +363,7 @@ class Tape {
 
   std::vector<Node> nodes_;
   bool frozen_ = false;
+  detail::SparseInputs sparse_;
   detail::OpArena arena_;
 };
 

@@ -44,6 +44,7 @@ class EgcConv {
   static constexpr const char* kGroup = "convs";
   static constexpr StackDefaults kDefaults{};
 
+  static bool multiplies_input(const Options&) noexcept { return true; }
   static AggregationSpec aggregation(const Options& options) noexcept {
     const bool weighted = options.aggregators.has(Aggregator::symmetric);
     return {weighted ? Normalization::symmetric : Normalization::none, true, 0.0f};

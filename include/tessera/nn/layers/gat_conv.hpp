@@ -10,6 +10,7 @@
 #include "tessera/core/adjacency.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/nn/init/glorot.hpp"
+#include "tessera/nn/layers/attention_layer_options.hpp"
 #include "tessera/nn/layers/stack_defaults.hpp"
 #include "tessera/nn/ops/attention.hpp"
 #include "tessera/nn/ops/finish.hpp"
@@ -31,34 +32,21 @@ template <Real T = float>
 class GatConv {
  public:
   using Scalar = T;
-  struct Options {
-    std::size_t heads = 8;
-    std::size_t out_heads = 1;   ///< of a network's last layer, which averages them
-    float entry_dropout = 0.6f;  ///< of the attention shares
-    double slope = 0.2;
-    bool concat = true;  ///< side by side; false: averaged
-    bool bias = true;
-  };
+  using Options = AttentionLayerOptions;
   static constexpr const char* kGroup = "convs";
   static constexpr StackDefaults kDefaults{.input_dropout = true, .activation = Activation::elu};
 
-  static Options layer_options(Options options, std::size_t l, std::size_t layers) noexcept {
-    if (l + 1 < layers) return options;
-    options.heads = options.out_heads;
-    options.concat = false;
-    return options;
+  static Options layer_options(const Options& options, std::size_t l, std::size_t layers) noexcept {
+    return options.of_layer(l, layers);
   }
+  static bool multiplies_input(const Options&) noexcept { return true; }
   static AggregationSpec aggregation(const Options&) noexcept { return {Normalization::none, true, 0.0f}; }
 
   /// Adds the parameters `<name>.lin.weight`, `<name>.att_src`, `<name>.att_dst` and `<name>.bias` to the block.
   GatConv(ParameterBlock<T>& block, const std::string& name, std::size_t in, std::size_t out,
           const Options& options = {})
       : options_(options) {
-    if (options.heads == 0 || (options.concat && out % options.heads != 0)) {
-      throw ConfigError(
-          message("GatConv: heads is ", options.heads, ", want a divisor of the output width ", out));
-    }
-    const std::size_t width = options.concat ? out : out * options.heads;
+    const std::size_t width = options.width("GatConv", out);
     weight_ = block.add(name + ".lin.weight", in, width);
     source_ = block.add(name + ".att_src", 1, width);
     target_ = block.add(name + ".att_dst", 1, width);

@@ -9,6 +9,7 @@
 #include "tessera/core/adjacency.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/nn/init/glorot.hpp"
+#include "tessera/nn/layers/attention_layer_options.hpp"
 #include "tessera/nn/layers/stack_defaults.hpp"
 #include "tessera/nn/ops/attention.hpp"
 #include "tessera/nn/ops/dynamic_attention.hpp"
@@ -34,34 +35,21 @@ template <Real T = float>
 class Gatv2Conv {
  public:
   using Scalar = T;
-  struct Options {
-    std::size_t heads = 8;
-    std::size_t out_heads = 1;   ///< of a network's last layer, which averages them
-    float entry_dropout = 0.6f;  ///< of the attention shares
-    double slope = 0.2;
-    bool concat = true;  ///< side by side; false: averaged
-    bool bias = true;
-  };
+  using Options = AttentionLayerOptions;
   static constexpr const char* kGroup = "convs";
   static constexpr StackDefaults kDefaults{.input_dropout = true, .activation = Activation::elu};
 
-  static Options layer_options(Options options, std::size_t l, std::size_t layers) noexcept {
-    if (l + 1 < layers) return options;
-    options.heads = options.out_heads;
-    options.concat = false;
-    return options;
+  static Options layer_options(const Options& options, std::size_t l, std::size_t layers) noexcept {
+    return options.of_layer(l, layers);
   }
+  static bool multiplies_input(const Options&) noexcept { return true; }
   static AggregationSpec aggregation(const Options&) noexcept { return {Normalization::none, true, 0.0f}; }
 
   /// Adds `<name>.lin_l`, `<name>.lin_r` (weight and bias), `<name>.att` and `<name>.bias` to the block.
   Gatv2Conv(ParameterBlock<T>& block, const std::string& name, std::size_t in, std::size_t out,
             const Options& options = {})
       : options_(options) {
-    if (options.heads == 0 || (options.concat && out % options.heads != 0)) {
-      throw ConfigError(
-          message("Gatv2Conv: heads is ", options.heads, ", want a divisor of the output width ", out));
-    }
-    const std::size_t width = options.concat ? out : out * options.heads;
+    const std::size_t width = options.width("Gatv2Conv", out);
     left_ = block.add(name + ".lin_l.weight", in, width);
     left_bias_ = block.add(name + ".lin_l.bias", 1, width);
     right_ = block.add(name + ".lin_r.weight", in, width);

@@ -16,7 +16,8 @@ namespace tessera {
 
 /// Graph convolution: Y = S X W + b with S = D^(-1/2) (A + I) D^(-1/2), which the adjacency must hold.
 ///
-/// Computed as (S X) W where F_in < F_out and as S (X W) elsewhere, so that the smaller width is aggregated.
+/// Computed as (S X) W where F_in < F_out and as S (X W) elsewhere, so that the smaller width is aggregated;
+/// a sparse x is multiplied first.
 /// Shapes   x [N_src, F_in] -> y [N_dst, F_out]; weight [F_in, F_out], bias [1, F_out]
 /// Cost     2 N F_in F_out + 2 E min(F_in, F_out) flops
 /// Source   Kipf & Welling, Semi-supervised classification with graph convolutional networks, 2017, eq. (2);
@@ -32,6 +33,7 @@ class GcnConv {
   static constexpr const char* kGroup = "convs";
   static constexpr StackDefaults kDefaults{.input_dropout = true};
 
+  static bool multiplies_input(const Options&) noexcept { return true; }
   static AggregationSpec aggregation(const Options&) noexcept {
     return {Normalization::symmetric, true, 0.0f};
   }
@@ -55,7 +57,7 @@ class GcnConv {
                  const DropoutMask& entries = {}) const {
     const Var w = ctx.parameter(block[weight_]);
     if (has_bias_) finish.bias = ctx.parameter(block[bias_]);
-    const bool aggregate_first = weight_.rows < weight_.cols;
+    const bool aggregate_first = weight_.rows < weight_.cols && ctx.sparse(x) == nullptr;
     const Var inner =
         aggregate_first ? aggregate_dropped(ctx, a, x, Reduce::sum, {}, entries) : linear(ctx, x, w);
     const Var y = aggregate_first ? linear(ctx, inner, w, finish)

@@ -28,6 +28,7 @@ class LinearLayer {
   static constexpr const char* kGroup = "lins";  ///< PyTorch Geometric's name for a list of these
   static constexpr StackDefaults kDefaults{};
 
+  static bool multiplies_input(const Options&) noexcept { return true; }
   static AggregationSpec aggregation(const Options&) noexcept { return {Normalization::none, false, 0.0f}; }
 
   /// Adds the parameters `<name>.weight` and `<name>.bias` to the block.

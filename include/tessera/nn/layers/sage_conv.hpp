@@ -40,6 +40,10 @@ class SageConv {
   static constexpr const char* kGroup = "convs";
   static constexpr StackDefaults kDefaults{};
 
+  /// The maximum over neighbours needs their features whole.
+  static bool multiplies_input(const Options& options) noexcept {
+    return options.reduce != Reduce::max || options.project;
+  }
   static AggregationSpec aggregation(const Options& options) noexcept {
     return {Normalization::none, options.self_loops, 0.0f};
   }
@@ -106,7 +110,8 @@ class SageConv {
       const Finish relu{.bias = ctx.parameter(block[project_bias_]), .activation = Activation::relu};
       from = linear(ctx, x, ctx.parameter(block[project_]), relu);
     }
-    const bool transform_first = options_.reduce != Reduce::max && weight_l_.cols < weight_l_.rows;
+    const bool transform_first =
+        options_.reduce != Reduce::max && (weight_l_.cols < weight_l_.rows || ctx.sparse(from) != nullptr);
     const Var z = transform_first ? transform_then_aggregate(ctx, block, a, x, from, w_l, finish, entries)
                                   : aggregate_then_transform(ctx, block, a, x, from, w_l, finish, entries);
     if (from != x) ctx.forget(from);

@@ -21,6 +21,16 @@ struct StackDefaults {
 
 namespace detail {
 
+/// Whether a convolution says that it reads x by `dropout`, `head_rows` and products with weights alone.
+template <class Conv>
+bool multiplies_input(const typename Conv::Options& options) noexcept {
+  if constexpr (requires { Conv::multiplies_input(options); }) {
+    return Conv::multiplies_input(options);
+  } else {
+    return false;
+  }
+}
+
 /// For networks that hand their convolutions no mask for entries.
 template <class ConvOptions>
 void refuse_entry_dropout(std::string_view operation, const ConvOptions& options) {

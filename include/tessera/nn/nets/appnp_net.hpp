@@ -67,6 +67,8 @@ class AppnpCore {
   std::size_t num_layers() const noexcept { return options_.steps == 0 ? 1 : options_.steps; }
   std::size_t width(std::size_t, std::size_t) const noexcept { return options_.out; }
 
+  bool accepts_sparse_input() const noexcept { return true; }
+
   template <class Ctx>
   std::array<Var, 2> step(Ctx& ctx, const ParameterBlock<T>& block, std::size_t l, const Adjacency& a,
                           std::array<Var, 2> state, const Pass& pass) const {

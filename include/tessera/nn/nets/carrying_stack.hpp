@@ -51,6 +51,8 @@ class CarryingStack {
   const ParameterBlock<Scalar>& parameters() const noexcept { return block_; }
   AggregationSpec aggregation() const noexcept { return core_.aggregation(); }
   std::size_t num_layers() const noexcept { return core_.num_layers(); }
+  bool needs_all_rows() const noexcept { return tessera::needs_all_rows(core_); }
+  bool accepts_sparse_input() const noexcept { return tessera::accepts_sparse_input(core_); }
   std::size_t in_features() const noexcept { return options_.in; }
   std::size_t out_features() const noexcept { return options_.out; }
   const Options& options() const noexcept { return options_; }

@@ -84,6 +84,8 @@ class GcniiCore {
   std::size_t num_layers() const noexcept { return options_.layers; }
   std::size_t width(std::size_t, std::size_t) const noexcept { return options_.hidden; }
 
+  bool accepts_sparse_input() const noexcept { return true; }
+
   // H comes in as the last layer left it, before dropout; call l + 1 drops it.
   template <class Ctx>
   std::array<Var, 2> step(Ctx& ctx, const ParameterBlock<T>& block, std::size_t l, const Adjacency& a,

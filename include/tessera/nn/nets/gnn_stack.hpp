@@ -83,6 +83,16 @@ class GnnStack {
   std::size_t in_features() const noexcept { return options_.in; }
   std::size_t out_features() const noexcept { return options_.out; }
   const Options& options() const noexcept { return options_; }
+  /// Whether a layer means what it says only over all rows at once.
+  bool needs_all_rows() const noexcept { return norm_spans_rows(options_.norm); }
+
+  /// Whether the features meet nothing but dropout and products with weights.
+  bool accepts_sparse_input() const noexcept {
+    if (options_.node_dropout != 0.0f) return false;
+    if (options_.linear_ends) return true;
+    return detail::multiplies_input<Conv>(options_.conv) &&
+           !(options_.residual && options_.in == trunk_.width(1));
+  }
 
   /// Logits of the last level's destinations.
   ///

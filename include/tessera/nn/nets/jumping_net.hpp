@@ -57,6 +57,9 @@ class JumpingCore {
     return k == 0 ? options_.hidden : jump_width(l);
   }
 
+  bool accepts_sparse_input() const noexcept { return detail::multiplies_input<Conv>(options_.conv); }
+  bool needs_all_rows() const noexcept { return norm_spans_rows(options_.norm); }
+
   template <class Ctx>
   std::array<Var, 2> step(Ctx& ctx, const ParameterBlock<Scalar>& block, std::size_t l, const Adjacency& a,
                           const std::array<Var, 2>& state, const Pass& pass) const {

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "tessera/core/error.hpp"
 #include "tessera/kernels/dropout.hpp"
 #include "tessera/nn/autograd/tape.hpp"
 
@@ -38,12 +39,20 @@ struct DropoutOp {
 /// Inverted dropout: element (i, j) is 0 with probability p and x / (1 - p) otherwise; p = 0 gives x itself.
 ///
 /// Shapes   x [N, F] -> y [N, F]
-/// Errors   ConfigError unless p is in [0, 1]
+/// A sparse input's entries are drawn when a product reads them, by another rule than a dense matrix's elements.
+/// Errors   ConfigError unless p is in [0, 1], or for a sparse input that is dropped already
 template <class Ctx>
 Var dropout(Ctx& ctx, Var x, const DropoutMask& mask) {
   using T = typename Ctx::Scalar;
   check_dropout(mask, "dropout");
   if (mask.probability == 0.0f) return x;
+  if (const SparseInput* sparse = ctx.sparse(x)) {
+    if (sparse->mask.probability != 0.0f)
+      throw ConfigError("dropout: x is a sparse input and dropped already");
+    SparseInput dropped = *sparse;
+    dropped.mask = mask;
+    return ctx.input(dropped);
+  }
   const MatrixView<const T> value = ctx.value(x);
   Tensor<T> y(value.rows(), value.cols());
   dropout(value, y.view(), mask);

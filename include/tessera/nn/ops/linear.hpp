@@ -8,7 +8,10 @@
 #include "tessera/core/error.hpp"
 #include "tessera/kernels/gemm.hpp"
 #include "tessera/nn/autograd/tape.hpp"
+#include "tessera/nn/ops/add.hpp"
+#include "tessera/nn/ops/aggregate_dropped.hpp"
 #include "tessera/nn/ops/finish.hpp"
+#include "tessera/nn/ops/rows.hpp"
 
 namespace tessera {
 
@@ -108,13 +111,22 @@ struct LinearPairOp {
   }
 };
 
+/// X W of a sparse input X: the columns of X are the sources, the rows of W their features. Rows beyond those meant are
+/// computed too and not looked at.
+template <class Ctx>
+Var sparse_product(Ctx& ctx, const SparseInput& x, Var weight, const Finish& finish = {}) {
+  const SparseInput input = x;
+  const Var y = aggregate_dropped(ctx, input.entries, weight, Reduce::sum, finish, input.mask);
+  return head_rows(ctx, y, input.rows);
+}
+
 }  // namespace detail
 
 /// y = dropout(activation(x W + b)) in one pass over the output.
 ///
 /// Shapes   x [N, F_in], weight [F_in, F_out], finish.bias [1, F_out] -> y [N, F_out]
 /// Cost     2 N F_in F_out flops, backward twice that; no product is made for an x without gradient. Keeps x
-///          and weight, and y under an activation
+///          and weight, and y under an activation. Of a sparse input with E entries: 2 E F_out flops
 /// Errors   ShapeError if the shapes do not fit
 template <class Ctx>
 Var linear(Ctx& ctx, Var x, Var weight, const Finish& finish = {}) {
@@ -122,6 +134,7 @@ Var linear(Ctx& ctx, Var x, Var weight, const Finish& finish = {}) {
   detail::check_product(ctx, x, weight, "linear");
   const MatrixView<const T> w = ctx.value(weight);
   detail::check_finish(ctx, finish, w.cols(), "linear");
+  if (const SparseInput* sparse = ctx.sparse(x)) return detail::sparse_product(ctx, *sparse, weight, finish);
   Tensor<T> y(ctx.value(x).rows(), w.cols());
   gemm(ctx.value(x), w, y.view(), Accumulate::no, detail::epilogue_of(ctx, finish));
   return ctx.record(std::move(y), detail::LinearOp<T>{x, weight, Var{}, finish});
@@ -152,6 +165,12 @@ Var add_linear(Ctx& ctx, Var addend, Var x, Var weight, const Finish& finish = {
                              ctx.value(addend).cols(), "], want [", ctx.value(x).rows(), ", ", w.cols(),
                              "]"));
   }
+  if (const SparseInput* sparse = ctx.sparse(x)) {
+    const Var product = detail::sparse_product(ctx, *sparse, weight);
+    const Var sum = add(ctx, addend, product);
+    ctx.forget(product);
+    return finish_in_place(ctx, sum, finish);
+  }
   Tensor<T> y = ctx.take(addend);
   gemm(ctx.value(x), w, y.view(), Accumulate::yes, detail::epilogue_of(ctx, finish));
   return ctx.record(std::move(y), detail::LinearOp<T>{x, weight, addend, finish});
@@ -159,6 +178,7 @@ Var add_linear(Ctx& ctx, Var addend, Var x, Var weight, const Finish& finish = {
 
 /// z = dropout(activation(x W_x + y W_y + b)): the product of [x | y] with stacked weights, without the copy.
 ///
+/// Only y may be a sparse input.
 /// Shapes   x [N, F], weight_x [F, F_out], y [N, G], weight_y [G, F_out] -> z [N, F_out]
 /// Errors   ShapeError if the shapes do not fit
 template <class Ctx>
@@ -172,6 +192,7 @@ Var linear_pair(Ctx& ctx, Var x, Var weight_x, Var y, Var weight_y, const Finish
     throw ShapeError(message("linear_pair: y W_y is [", ctx.value(y).rows(), ", ", ctx.value(weight_y).cols(),
                              "], want [", ctx.value(x).rows(), ", ", w.cols(), "]"));
   }
+  if (ctx.sparse(y) != nullptr) return add_linear(ctx, linear(ctx, x, weight_x), y, weight_y, finish);
   Tensor<T> z(ctx.value(x).rows(), w.cols());
   gemm(ctx.value(x), w, z.view(), Accumulate::no);
   gemm(ctx.value(y), ctx.value(weight_y), z.view(), Accumulate::yes, detail::epilogue_of(ctx, finish));

@@ -85,6 +85,11 @@ Var head_rows(Ctx& ctx, Var x, std::size_t rows) {
   if (value.rows() < rows) {
     throw ShapeError(message("head_rows: x has ", value.rows(), " rows, want at least ", rows));
   }
+  if (const SparseInput* sparse = ctx.sparse(x)) {
+    SparseInput head = *sparse;
+    head.rows = rows;
+    return ctx.input(head);
+  }
   return ctx.record_view(x, value.middle_rows(0, rows), detail::HeadRowsOp<typename Ctx::Scalar>{x, rows});
 }
 
