@@ -7,6 +7,7 @@
 #include "tessera/core/csr_view.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/ids.hpp"
+#include "tessera/core/matrix_view.hpp"
 
 namespace tessera {
 
@@ -34,10 +35,14 @@ struct AggregationSpec {
 /// Shapes   forward [N_dst, N_src], transpose [N_src, N_dst]; X_dst is the first N_dst rows of X_src
 /// `transpose_edge[e]` is the position in `forward` of entry e of `transpose`; it may be empty where no layer
 /// needs it.
+/// `edge_features` [R, D] are the numbers the data keep of links, no rows where there are none: entry e of `forward`
+/// has row edge_id[e], row e where `edge_id` is empty, and zeros for kNoEdge.
 struct Adjacency {
   CsrView<> forward;
   CsrView<> transpose;
   std::span<const EdgeId> transpose_edge;
+  MatrixView<const float> edge_features{};
+  std::span<const EdgeId> edge_id{};
   /// The nodes of the last rows of X_src, where layers after the first take those from a history; else empty.
   std::span<const NodeId> pulled{};
 

@@ -23,6 +23,7 @@ struct GraphDatasetView {
   GraphRef graph;
   GraphRef train_graph;  ///< none: training sees whole graphs of its own
   MatrixView<const float> features;
+  MatrixView<const float> edge_features;
   LabelsRef labels;
   std::span<const Role> roles;
   std::span<const std::size_t> node_ptr;
@@ -32,6 +33,7 @@ struct GraphDatasetView {
       : name(data.name),
         graph{data.graph.view(), data.graph.symmetric},
         features(data.features.view()),
+        edge_features(data.edge_features.view()),
         labels{data.targets.classes, data.targets.values.view(), data.targets.width()},
         roles(data.roles),
         node_ptr(data.node_ptr) {}

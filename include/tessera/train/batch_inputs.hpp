@@ -54,7 +54,13 @@ class BatchInputs {
     const std::span<const NodeId> ids = batch.node_id;
     check(batch, features.rows());
     levels_.clear();
-    for (const Block& block : batch.blocks) levels_.push_back(block.adjacency());
+    for (const Block& block : batch.blocks) {
+      Adjacency& level = levels_.emplace_back(block.adjacency());
+      if constexpr (requires { MatrixView<const float>(data.edge_features); }) {
+        level.edge_features = data.edge_features;
+        level.edge_id = block.edge_id;
+      }
+    }
     has_readout_ = batch.readout.num_dst > 0;
     if (has_readout_) readout_ = batch.readout.adjacency();
     has_halo_ = batch.halo.num_dst > 0;

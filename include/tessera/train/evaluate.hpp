@@ -62,7 +62,8 @@ Evaluation evaluate(const M& model, const Adjacency& whole, const D& data, const
     if constexpr (GatheredFeatures<D>) {
       return infer_rows(model, whole.forward, data);
     } else if constexpr (WholeGraphData<D>) {
-      return infer_graphs(model, whole.forward, data.node_ptr, features);
+      return infer_graphs(model, whole.forward, data.node_ptr, features, 32768,
+                          edge_features_for(data, whole.forward));
     } else {
       return infer(model, whole, features, options, entries);
     }

@@ -24,7 +24,8 @@ namespace detail {
 /// Consecutive graphs of a block-diagonal adjacency under local ids, with their read-out. Forward only.
 class GraphSlice {
  public:
-  void assign(CsrView<> whole, std::span<const std::size_t> node_ptr, std::size_t first, std::size_t last) {
+  void assign(CsrView<> whole, std::span<const std::size_t> node_ptr, MatrixView<const float> edge_features,
+              std::size_t first, std::size_t last) {
     const std::size_t begin = node_ptr[first];
     const std::size_t n = node_ptr[last] - begin;
     const EdgeId skipped = whole.row_ptr[begin];
@@ -42,6 +43,9 @@ class GraphSlice {
     readout_col_.resize(n);
     std::iota(readout_col_.begin(), readout_col_.end(), NodeId{0});
     level_ = {{n, n, row_ptr_, col_, weight_}, {}, {}};
+    if (edge_features.rows() > 0) {
+      level_.edge_features = edge_features.middle_rows(static_cast<std::size_t>(skipped), entries);
+    }
     readout_ = {{last - first, n, readout_ptr_, readout_col_, {}}, {}, {}};
   }
 
@@ -62,14 +66,16 @@ class GraphSlice {
 /// Outputs of every graph, a slice of consecutive graphs at a time; no tape.
 ///
 /// The bits do not depend on the size of the slices: no sum crosses graphs outside training.
-/// Shapes   adjacency [N, N] prepared for the model, block-diagonal by node_ptr [G + 1]; features [N, F] -> [G, C]
+/// Shapes   adjacency [N, N] prepared for the model, block-diagonal by node_ptr [G + 1]; features [N, F];
+///          edge_features [E, D], a row for every entry of the adjacency, or none -> [G, C]
 /// Cost     the forward pass; activations of about `nodes_at_once` rows, or of one graph where that is larger
 /// Errors   ShapeError if the shapes do not fit
 /// Threads  result independent of T
 template <TrainableModel M>
 Tensor<typename M::Scalar> infer_graphs(const M& model, CsrView<> adjacency,
                                         std::span<const std::size_t> node_ptr,
-                                        MatrixView<const float> features, std::size_t nodes_at_once = 32768) {
+                                        MatrixView<const float> features, std::size_t nodes_at_once = 32768,
+                                        MatrixView<const float> edge_features = {}) {
   using T = typename M::Scalar;
   if (node_ptr.empty() || node_ptr.back() != adjacency.num_rows || features.rows() != adjacency.num_rows ||
       features.cols() != model.in_features()) {
@@ -77,6 +83,10 @@ Tensor<typename M::Scalar> infer_graphs(const M& model, CsrView<> adjacency,
                              features.rows(), ", ", features.cols(), "], node_ptr ends with ",
                              node_ptr.empty() ? 0 : node_ptr.back(), "; the model wants ",
                              model.in_features(), " features"));
+  }
+  if (edge_features.rows() > 0 && edge_features.rows() != adjacency.num_edges()) {
+    throw ShapeError(message("infer_graphs: edge_features has ", edge_features.rows(),
+                             " rows, the adjacency ", adjacency.num_edges(), " entries"));
   }
   const std::size_t graphs = node_ptr.size() - 1;
   Tensor<T> out(graphs, model.out_features());
@@ -86,7 +96,7 @@ Tensor<typename M::Scalar> infer_graphs(const M& model, CsrView<> adjacency,
   for (std::size_t first = 0; first < graphs;) {
     std::size_t last = first + 1;
     while (last < graphs && node_ptr[last + 1] - node_ptr[first] <= nodes_at_once) ++last;
-    slice.assign(adjacency, node_ptr, first, last);
+    slice.assign(adjacency, node_ptr, edge_features, first, last);
     const MatrixView<const float> rows =
         features.middle_rows(node_ptr[first], node_ptr[last] - node_ptr[first]);
     Var x;
@@ -108,6 +118,17 @@ Tensor<typename M::Scalar> infer_graphs(const M& model, CsrView<> adjacency,
   return out;
 }
 
+/// The edge features of a data set, for an adjacency prepared from its graph: none where the data have none or the
+/// adjacency has loops of its own, whose entries no row belongs to.
+template <WholeGraphData D>
+MatrixView<const float> edge_features_for(const D& data, CsrView<> adjacency) noexcept {
+  if constexpr (requires { MatrixView<const float>(data.edge_features); }) {
+    const MatrixView<const float> rows = data.edge_features;
+    if (rows.rows() == adjacency.num_edges()) return rows;
+  }
+  return {};
+}
+
 /// Outputs of every graph of a data set.
 ///
 /// Shapes   -> [G, C]
@@ -116,8 +137,9 @@ template <TrainableModel M, WholeGraphData D>
 Tensor<typename M::Scalar> infer_graphs(const M& model, const D& data) {
   const PreparedAdjacency prepared =
       prepare_adjacency(data.graph.view(), data.graph.symmetric, model.aggregation());
-  return infer_graphs(model, prepared.adjacency().forward, data.node_ptr,
-                      MatrixView<const float>(data.features));
+  const CsrView<> forward = prepared.adjacency().forward;
+  return infer_graphs(model, forward, data.node_ptr, MatrixView<const float>(data.features), 32768,
+                      edge_features_for(data, forward));
 }
 
 }  // namespace tessera
