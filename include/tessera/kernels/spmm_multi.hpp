@@ -71,7 +71,7 @@ struct MultiPlan {
       min |= a == Aggregator::min;
     }
     // Extrema need some sum that shows a NaN.
-    if (!sums.weighted && !sums.shifted) sums.plain = true;
+    if (!sums.shifted && (max || min || !sums.weighted)) sums.plain = true;
   }
 };
 
@@ -85,7 +85,9 @@ class MultiScratch {
   /// A place for the aggregates themselves.
   T* aggregates() noexcept { return values_.data() + 5 * cols_; }
 
-  MultiRow<T> row(std::int32_t* arg_max, std::int32_t* arg_min) noexcept {
+  /// The accumulators of a row whose aggregates go to `to`: those that are aggregates already lie there.
+  MultiRow<T> row(std::span<const Aggregator> aggregators, T* to, std::int32_t* arg_max,
+                  std::int32_t* arg_min) noexcept {
     T* const at = values_.data();
     MultiRow<T> out;
     if (plan_.sums.weighted) out.weighted = at;
@@ -93,6 +95,13 @@ class MultiScratch {
     if (plan_.sums.shifted) out.square = at + 2 * cols_;
     if (plan_.max) out.largest = at + 3 * cols_, out.arg_largest = arg_max;
     if (plan_.min) out.smallest = at + 4 * cols_, out.arg_smallest = arg_min;
+    for (std::size_t k = aggregators.size(); k-- > 0;) {
+      T* const place = to + k * cols_;
+      if (aggregators[k] == Aggregator::symmetric) out.weighted = place;
+      if (aggregators[k] == Aggregator::max) out.largest = place;
+      if (aggregators[k] == Aggregator::min) out.smallest = place;
+      if (aggregators[k] == Aggregator::mean && !plan_.sums.shifted) out.plain = place;
+    }
     return out;
   }
 
@@ -189,6 +198,10 @@ TESSERA_ALWAYS_INLINE void finish_multi(std::span<const Aggregator> aggregators,
       average_multi<W>(row, n, start, cols, mean);
     }
   }
+  const auto copy = [cols](const T* from, T* to) {
+    if (from != to) std::copy_n(from, cols, to);
+  };
+  T* averaged_in_place = nullptr;
   for (std::size_t k = 0; k < aggregators.size(); ++k) {
     T* const to = y + k * cols;
     const Aggregator a = aggregators[k];
@@ -196,19 +209,24 @@ TESSERA_ALWAYS_INLINE void finish_multi(std::span<const Aggregator> aggregators,
       std::fill_n(to, cols, a == Aggregator::std ? static_cast<T>(std::sqrt(kStdEps)) : T{0});
       continue;
     }
-    if (a == Aggregator::symmetric) std::copy_n(row.weighted, cols, to);
+    if (a == Aggregator::mean && to == row.plain) {
+      averaged_in_place = to;  // last: others may still read the sum
+      continue;
+    }
+    if (a == Aggregator::symmetric) copy(row.weighted, to);
     if (a == Aggregator::sum) {
       std::copy_n(row.plain, cols, to);
       for (std::size_t f = 0; shifted && f < cols; ++f) to[f] += n * shift[f];
     }
     if (a == Aggregator::mean) average_multi<W>(row, n, start, cols, to);
-    if (a == Aggregator::max) std::copy_n(row.largest, cols, to);
-    if (a == Aggregator::min) std::copy_n(row.smallest, cols, to);
+    if (a == Aggregator::max) copy(row.largest, to);
+    if (a == Aggregator::min) copy(row.smallest, to);
     if (a == Aggregator::var || a == Aggregator::std) vary_multi<W>(row, n, cols, to);
     for (std::size_t f = 0; a == Aggregator::std && f < cols; ++f) {
       to[f] = std::sqrt(to[f] + static_cast<T>(kStdEps));
     }
   }
+  if (averaged_in_place != nullptr) average_multi<W>(row, n, start, cols, averaged_in_place);
 }
 
 /// Adds the accumulators of a later part of a row.
@@ -260,17 +278,18 @@ void multi_rows(const CsrView<>& a, MatrixView<const T> x, std::span<const Aggre
     if (plan.min) out.smallest = at + 4 * cols, out.arg_smallest = arg + cols;
     return out;
   };
-  const auto finish = [&](auto level, std::size_t i, const MultiRun<T>& run, const MultiRow<T>& row,
-                          T* scratch) TESSERA_INLINE_LAMBDA {
-    constexpr std::size_t W = decltype(level)::template lanes<T>();
-    if (run.count > 0) repair_extrema<W>(run, cols, row);
-    if (run.count == 0 && row.arg_largest != nullptr) std::fill_n(row.arg_largest, cols, -1);
-    if (run.count == 0 && row.arg_smallest != nullptr) std::fill_n(row.arg_smallest, cols, -1);
-    T* const to = place(i, scratch);
-    finish_multi<W>(aggregators, plan.sums.shifted, run.count, cols, run.shift, row,
-                    plan.sums.shifted ? row_or_null(saved.mean, i) : nullptr, to);
-    done(level, i, to);
-  };
+  const auto finish = [&](auto level, std::size_t i, const MultiRun<T>& run, const MultiRow<T>& row, T* to)
+                          TESSERA_INLINE_LAMBDA {
+                            constexpr std::size_t W = decltype(level)::template lanes<T>();
+                            if (run.count > 0) repair_extrema<W>(run, cols, row);
+                            if (run.count == 0 && row.arg_largest != nullptr)
+                              std::fill_n(row.arg_largest, cols, -1);
+                            if (run.count == 0 && row.arg_smallest != nullptr)
+                              std::fill_n(row.arg_smallest, cols, -1);
+                            finish_multi<W>(aggregators, plan.sums.shifted, run.count, cols, run.shift, row,
+                                            plan.sums.shifted ? row_or_null(saved.mean, i) : nullptr, to);
+                            done(level, i, to);
+                          };
   ranges.for_each(
       [&](std::size_t first, std::size_t last) {
         MultiScratch<T> scratch(cols, aggregators.size(), plan);
@@ -278,9 +297,11 @@ void multi_rows(const CsrView<>& a, MatrixView<const T> x, std::span<const Aggre
           for (std::size_t i = first; i < last; ++i) {
             const MultiRun<T> run = multi_input(a, x, i, static_cast<std::size_t>(a.begin(i)),
                                                 static_cast<std::size_t>(a.end(i)));
-            const MultiRow<T> row = scratch.row(row_or_null(saved.arg_max, i), row_or_null(saved.arg_min, i));
+            T* const to = place(i, scratch.aggregates());
+            const MultiRow<T> row =
+                scratch.row(aggregators, to, row_or_null(saved.arg_max, i), row_or_null(saved.arg_min, i));
             multi_part<decltype(level)::template lanes<T>()>(run, plan.sums, cols, row);
-            finish(level, i, run, row, scratch.aggregates());
+            finish(level, i, run, row, to);
           }
         });
       },
@@ -301,8 +322,8 @@ void multi_rows(const CsrView<>& a, MatrixView<const T> x, std::span<const Aggre
     const MultiRun<T> run = multi_input(a, x, hub.row, static_cast<std::size_t>(a.begin(hub.row)),
                                         static_cast<std::size_t>(a.end(hub.row)));
     MultiScratch<T> scratch(cols, aggregators.size(), plan);
-    dispatch(isa, [&](auto level)
-                      TESSERA_INLINE_LAMBDA { finish(level, hub.row, run, row, scratch.aggregates()); });
+    T* const to = place(hub.row, scratch.aggregates());
+    dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA { finish(level, hub.row, run, row, to); });
   }
 }
 
