@@ -53,6 +53,8 @@ struct Leaves {
   Vars vars;
   const ParameterBlock<double>& block;
 
+  const SparseInput* sparse(Var v) const { return ctx.sparse(v); }
+  Var input(const auto& x) const { return ctx.input(x); }
   Var parameter(ParameterView<double> p) const {
     for (std::size_t k = 0; k < block.parameters().size(); ++k) {
       if (block.values().data() + block.parameters()[k].offset == p.value.data()) return vars[k + 1];
