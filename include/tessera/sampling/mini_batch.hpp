@@ -30,11 +30,11 @@ struct Block {
 
   Adjacency adjacency() const noexcept {
     const CsrView<> forward{num_dst, num_src, row_ptr, col, weight};
-    if (symmetric) return {forward, forward, {}, pulled};
-    return {forward,
-            {num_src, num_dst, transpose_row_ptr, transpose_col, transpose_weight},
-            transpose_edge,
-            pulled};
+    if (symmetric) return {.forward = forward, .transpose = forward, .transpose_edge = {}, .pulled = pulled};
+    return {.forward = forward,
+            .transpose = {num_src, num_dst, transpose_row_ptr, transpose_col, transpose_weight},
+            .transpose_edge = transpose_edge,
+            .pulled = pulled};
   }
 };
 
