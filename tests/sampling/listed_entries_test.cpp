@@ -25,6 +25,11 @@ void check_entries(const CsrGraph& graph, const std::vector<NodeId>& nodes, List
     entries.for_row(i, [&](std::size_t k) { got.push_back(k); });
     REQUIRE(got == want);
     REQUIRE(entries.count(i) == want.size());
+    const std::span<const NodeId> places = entries.places(i);
+    const std::size_t room = 8 * ((view.degree(nodes[i]) + 63) / 64);
+    REQUIRE(places.size() == (want.size() <= room ? want.size() : 0));
+    for (std::size_t t = 0; t < places.size(); ++t)
+      REQUIRE(nodes[places[t]] == view.neighbors(nodes[i])[want[t]]);
   }
 }
 
@@ -47,6 +52,10 @@ TEST_CASE("ListedEntries finds what a search of every row finds, at every instru
     for (const std::size_t step : {1u, 3u, 100u}) check_entries(sparse, every(5000, step), entries);
     const CsrGraph hub = star(5000);  // longer than the list: searched instead of read
     for (const std::size_t step : {1u, 40u, 200u, 4999u}) check_entries(hub, every(5000, step), entries);
+    for (const std::size_t degree : {15u, 16u, 17u, 48u, 63u, 64u, 65u, 80u, 129u}) {
+      const CsrGraph wheel = star(degree + 1);  // the ends of a row, at every length of the last vector
+      for (const std::size_t step : {1u, 3u, 9u}) check_entries(wheel, every(degree + 1, step), entries);
+    }
     check_entries(empty_graph(70), every(70, 1), entries);
     check_entries(hub, {}, entries);
   }

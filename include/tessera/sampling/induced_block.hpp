@@ -81,46 +81,64 @@ inline void count_block_rows(CsrView<> graph, std::span<const NodeId> nodes, con
   parallel_exclusive_scan(row_ptr.span());
 }
 
-/// Writes rows [begin, end) of the block: the kept entries, and the loop where it belongs if it is missing.
-inline void fill_block_rows(CsrView<> graph, std::span<const NodeId> nodes, std::size_t begin,
-                            std::size_t end, const AggregationRule& rule, const SaintCorrection& correction,
-                            const InducedBlockWorkspace& workspace, Block& block, bool mirror) {
-  const ListedEntries& entries = workspace.entries;
-  const NodeSet& set = entries.set();
+/// Lists row i of the block: columns, and where the entries lie in the graph; a loop that is missing there goes
+/// where it belongs.
+inline void list_block_row(CsrView<> graph, std::span<const NodeId> nodes, std::size_t i,
+                           const ListedEntries& entries, Block& block) {
+  const EdgeId first = graph.begin(nodes[i]);
+  const auto self = static_cast<NodeId>(i);
+  const std::span<const NodeId> places = entries.places(i);
+  const NodeId* place = places.data();
+  std::size_t at = block.row_ptr[i];
+  bool missing_loop = block.row_ptr[i + 1] - at != entries.count(i);
+  const auto put = [&](NodeId j, EdgeId parent) {
+    block.col[at] = j;
+    block.edge_id[at++] = parent;
+  };
+  entries.for_row(i, [&](std::size_t k) {
+    const NodeId j = places.empty() ? entries.set().place(graph.col[first + k]) : *place++;
+    if (missing_loop && j > self) {
+      put(self, kNoEdge);
+      missing_loop = false;
+    }
+    put(j, first + k);
+  });
+  if (missing_loop) put(self, kNoEdge);
+}
+
+/// Coefficients of rows [begin, end), whose entries are listed. What they need from the graph and from the
+/// correction lies anywhere in memory, so it is asked for some entries ahead.
+inline void weigh_block_rows(CsrView<> graph, std::size_t begin, std::size_t end, const AggregationRule& rule,
+                             const SaintCorrection& correction, const InducedBlockWorkspace& workspace,
+                             Block& block, bool mirror) {
+  constexpr std::size_t kAhead = 32;
   const double* const factor = workspace.factor.data();
-  const bool weigh = !block.weight.empty();
+  const std::size_t last = block.row_ptr[end];
+  const auto ask = [&](std::size_t at) {
+    if (at >= last || block.edge_id[at] == kNoEdge) return;
+    if (graph.weighted()) __builtin_prefetch(graph.weight.data() + block.edge_id[at]);
+    if (correction.active()) __builtin_prefetch(correction.edge.data() + block.edge_id[at]);
+  };
+  for (std::size_t t = 0; t < kAhead; ++t) ask(block.row_ptr[begin] + t);
   for (std::size_t i = begin; i < end; ++i) {
-    const EdgeId first = graph.begin(nodes[i]);
-    const auto self = static_cast<NodeId>(i);
-    std::size_t at = block.row_ptr[i];
-    const auto put = [&](NodeId j, EdgeId parent, double w) {
+    for (std::size_t at = block.row_ptr[i]; at < block.row_ptr[i + 1]; ++at) {
+      ask(at + kAhead);
+      const EdgeId parent = block.edge_id[at];
+      const NodeId j = block.col[at];
+      const bool in_graph = parent != kNoEdge;
+      const double w = in_graph && graph.weighted() ? static_cast<double>(graph.weight[parent]) : 1.0;
       double forward = 1.0;
       double backward = 1.0;
-      if (correction.active() && parent != kNoEdge) {
+      if (correction.active() && in_graph) {
         forward = correction(static_cast<double>(workspace.seen[i]), parent);
         // Entry j -> i and its mirror image are in a subgraph at the same times.
         if (mirror) backward = correction(static_cast<double>(workspace.seen[j]), parent);
       }
-      block.col[at] = j;
-      block.edge_id[at] = parent;
-      if (weigh) block.weight[at] = rule(w * forward, factor[i], factor[j], i == j);
-      if (mirror) {
-        block.transpose_col[at] = j;
-        block.transpose_weight[at] = rule(w * backward, factor[j], factor[i], i == j);
-      }
-      ++at;
-    };
-    bool missing_loop = block.row_ptr[i + 1] - at != entries.count(i);
-    entries.for_row(i, [&](std::size_t k) {
-      const EdgeId parent = first + k;
-      const NodeId j = set.place(graph.col[parent]);
-      if (missing_loop && j > self) {
-        put(self, kNoEdge, 1.0);
-        missing_loop = false;
-      }
-      put(j, parent, graph.weighted() ? static_cast<double>(graph.weight[parent]) : 1.0);
-    });
-    if (missing_loop) put(self, kNoEdge, 1.0);
+      block.weight[at] = rule(w * forward, factor[i], factor[j], i == j);
+      if (!mirror) continue;
+      block.transpose_col[at] = j;
+      block.transpose_weight[at] = rule(w * backward, factor[j], factor[i], i == j);
+    }
   }
 }
 
@@ -178,7 +196,9 @@ inline void induced_block_of_set(CsrView<> graph, bool symmetric, std::span<cons
     std::copy(block.row_ptr.begin(), block.row_ptr.end(), block.transpose_row_ptr.begin());
   }
   parallel_rows(block.row_ptr, [&](std::size_t begin, std::size_t end) {
-    fill_block_rows(graph, nodes, begin, end, rule, correction, workspace, block, mirror);
+    for (std::size_t i = begin; i < end; ++i) list_block_row(graph, nodes, i, workspace.entries, block);
+    if (!block.weight.empty())
+      weigh_block_rows(graph, begin, end, rule, correction, workspace, block, mirror);
   });
   if (symmetric) return;
   transpose_into({n, n, block.row_ptr, block.col, block.weight}, workspace.transpose, block.transpose_row_ptr,
@@ -196,7 +216,7 @@ inline void induced_block_of_set(CsrView<> graph, bool symmetric, std::span<cons
 /// Shapes   graph [N, N], nodes [n] strictly ascending -> block [n, n] with ascending rows. With every node,
 ///          the coefficients are those of prepare_adjacency bit for bit. `transpose_edge` is left empty where
 ///          the transpose has the same pattern
-/// Cost     work O(sum of the nodes' degrees in `graph` / T), scratch one bit for each of them; allocates
+/// Cost     work O(sum of the nodes' degrees in `graph` / T), scratch 5/8 byte for each of them; allocates
 ///          nothing once the arrays are large enough
 /// Errors   ConfigError for a wrong spec; IndexError if nodes do not ascend strictly or lie outside the
 ///          graph; ShapeError if the correction is not one of this graph; Error names a row whose weights sum

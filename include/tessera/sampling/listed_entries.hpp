@@ -23,24 +23,37 @@ namespace detail {
 /// Words of 64 bits for one bit per entry.
 inline constexpr std::size_t mark_words(std::size_t entries) noexcept { return (entries + 63) / 64; }
 
+/// Whether a hub's row is so much longer than the list that it is searched instead of read.
+inline bool searched(std::span<const NodeId> row, std::span<const NodeId> nodes) noexcept {
+  return row.size() / 32 > nodes.size();
+}
+
+/// Marks the entries of such a row whose column is in the list, and notes the places of the first `room`.
+inline NodeId mark_searched(std::span<const NodeId> nodes, std::span<const NodeId> row, std::uint64_t* marks,
+                            NodeId* place, std::size_t room) noexcept {
+  std::fill_n(marks, mark_words(row.size()), std::uint64_t{0});
+  NodeId kept = 0;
+  auto from = row.begin();
+  for (std::size_t t = 0; t < nodes.size(); ++t) {
+    from = std::lower_bound(from, row.end(), nodes[t]);
+    if (from == row.end()) break;
+    if (*from != nodes[t]) continue;
+    const auto k = static_cast<std::size_t>(from - row.begin());
+    marks[k / 64] |= std::uint64_t{1} << (k % 64);
+    if (kept < room) place[kept] = static_cast<NodeId>(t);
+    ++kept;
+  }
+  return kept;
+}
+
 /// Marks the entries of one row whose column is in the set: bit k % 64 of marks[k / 64] for entry k. Returns
 /// their number.
 ///
 /// Cost     O(deg); O(n log deg) where a hub's row is far longer than the list
 inline NodeId mark_listed(Isa isa, const NodeSet& set, std::span<const NodeId> nodes,
                           std::span<const NodeId> row, std::uint64_t* marks) noexcept {
-  if (row.size() / 32 <= nodes.size()) return mark_row(isa, set.bits(), row, marks);
-  std::fill_n(marks, mark_words(row.size()), std::uint64_t{0});
-  NodeId kept = 0;
-  auto from = row.begin();
-  for (const NodeId j : nodes) {
-    from = std::lower_bound(from, row.end(), j);
-    if (from == row.end()) break;
-    const auto k = static_cast<std::size_t>(from - row.begin());
-    if (*from == j) marks[k / 64] |= std::uint64_t{1} << (k % 64);
-    kept += *from == j ? 1u : 0u;
-  }
-  return kept;
+  if (searched(row, nodes)) return mark_searched(nodes, row, marks, nullptr, 0);
+  return mark_row(isa, set.bits(), row, marks);
 }
 
 /// Asks for the row that comes some rows later: rows of a subgraph lie anywhere in memory, and a short one is
@@ -69,9 +82,10 @@ void for_marks(std::span<const std::uint64_t> marks, F&& body) {
 }  // namespace detail
 
 /// The entries among the nodes of a list, as one bit for each entry of their rows: the first half of inducing
-/// a subgraph.
+/// a subgraph. Of rows that keep at most one entry in eight it also notes where the kept ones are in the list, for
+/// reading them again would touch nearly as much memory as the first time.
 ///
-/// Cost     work O(sum of the nodes' degrees / T), scratch one bit for each of those entries
+/// Cost     work O(sum of the nodes' degrees / T), scratch 5/8 byte for each of those entries
 class ListedEntries {
  public:
   /// Makes room for lists of at most `nodes` nodes whose degrees in the graph sum to at most `entries`.
@@ -80,6 +94,7 @@ class ListedEntries {
     first_word_.reserve(nodes + 1);
     count_.reserve(nodes);
     marks_.reserve(entries / 64 + nodes);
+    place_.reserve(kPlaces * (entries / 64 + nodes));
   }
 
   /// Shapes   graph [N, N], nodes [n], which `set()` must hold
@@ -94,16 +109,18 @@ class ListedEntries {
     const std::size_t words = static_cast<std::size_t>(parallel_exclusive_scan(first_word_.span()));
     marks_.clear();  // so that growing moves nothing
     marks_.resize(words);
+    place_.clear();
+    place_.resize(kPlaces * words);
     // A range holds about 2^14 words or rows at most; entries are 64 times as many, so cut finer.
     const std::size_t ranges = std::clamp<std::size_t>((n + 16 * words) / detail::kRangeWork, 1, 4096);
     const Isa isa = tessera::active_isa();
     parallel_blocks(ranges, [&](std::size_t k) {
       const std::size_t begin = detail::range_row(first_word_, k, ranges);
       const std::size_t end = detail::range_row(first_word_, k + 1, ranges);
+      Array<NodeId> found;
       for (std::size_t i = begin; i < end; ++i) {
         detail::prefetch_row(graph, nodes, i);
-        count_[i] =
-            detail::mark_listed(isa, set_, nodes, graph.neighbors(nodes[i]), marks_.data() + first_word_[i]);
+        count_[i] = find_row(isa, graph.neighbors(nodes[i]), nodes, i, found);
       }
     });
   }
@@ -117,12 +134,33 @@ class ListedEntries {
   void for_row(std::size_t i, F&& body) const {
     detail::for_marks(marks_.span().subspan(first_word_[i], first_word_[i + 1] - first_word_[i]), body);
   }
+  /// The places in the list of what `for_row` finds; empty where the row keeps too much for them to be noted.
+  std::span<const NodeId> places(std::size_t i) const noexcept {
+    if (count_[i] > room(i)) return {};
+    return place_.span().subspan(kPlaces * first_word_[i], count_[i]);
+  }
 
  private:
+  static constexpr std::size_t kPlaces = 8;  // per word of marks
+
+  std::size_t room(std::size_t i) const noexcept {
+    return kPlaces * static_cast<std::size_t>(first_word_[i + 1] - first_word_[i]);
+  }
+  NodeId find_row(Isa isa, std::span<const NodeId> row, std::span<const NodeId> nodes, std::size_t i,
+                  Array<NodeId>& found) {
+    std::uint64_t* const marks = marks_.data() + first_word_[i];
+    NodeId* const place = place_.data() + kPlaces * first_word_[i];
+    if (detail::searched(row, nodes)) return detail::mark_searched(nodes, row, marks, place, room(i));
+    if (found.size() < row.size() + 16) found.resize(row.size() + 16);
+    return detail::mark_and_place_row(isa, set_.bits(), set_.before(), row, marks, found.data(), place,
+                                      room(i));
+  }
+
   NodeSet set_;
   Array<std::uint64_t> first_word_;
   Array<NodeId> count_;
   Array<std::uint64_t> marks_;
+  Array<NodeId> place_;  ///< kPlaces for each word of marks
 };
 
 }  // namespace tessera

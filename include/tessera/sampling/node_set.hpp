@@ -79,6 +79,8 @@ class NodeSet {
   }
   /// Bit v % 64 of word v / 64 is set where node v is in the set.
   std::span<const std::uint64_t> bits() const noexcept { return bits_; }
+  /// The nodes of the set before word w of `bits`, where that word holds one.
+  std::span<const NodeId> before() const noexcept { return place_; }
 
  private:
   static constexpr std::size_t kGrain = 1 << 14;
