@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Every sampler of neighbours, scopes and scores trains a network on a planted graph, and so does the layer-wise
 // method.
+#include <algorithm>
 #include <vector>
 
 #include "support/catch.hpp"
+#include "tessera/core/parallel.hpp"
 #include "tessera/graph/generators.hpp"
 #include "tessera/nn/any_model.hpp"
 #include "tessera/nn/losses/cross_entropy.hpp"
@@ -184,6 +186,26 @@ TEST_CASE("layer-wise training: one layer is a perceptron on propagated features
     return MlpNet<>({.in = in, .hidden = 8, .out = kClasses, .layers = 3});
   };
   REQUIRE_THROWS_AS(fit_layer_wise(data, options, deep, rows, CrossEntropy{}, Adam{}), ConfigError);
+}
+
+TEST_CASE("layer-wise training does not depend on threads") {
+  const DatasetView data(planted());
+  const auto fit = [&](std::size_t threads) {
+    return with_threads(threads, [&] {
+      const auto make = [&](std::size_t in, std::size_t) {
+        return MlpNet<>({.in = in, .hidden = 16, .out = kClasses, .layers = 2, .dropout = 0.2f});
+      };
+      const NeighborSampler rows({.fanouts = {0, 0}, .batches = {.batch_size = 256}});
+      const LayerWiseOptions options{.layers = 2, .fit = {.epochs = 2, .eval_every = 0}};
+      return fit_layer_wise(data, options, make, rows, CrossEntropy{}, Adam{.lr = 0.01}).logits;
+    });
+  };
+  const Tensor<float> one = fit(1);
+  for (const std::size_t threads : {2u, 4u}) {
+    const Tensor<float> other = fit(threads);
+    for (std::size_t i = 0; i < one.rows(); ++i)
+      REQUIRE(std::equal(one.row(i).begin(), one.row(i).end(), other.row(i).begin()));
+  }
 }
 
 TEST_CASE("layer-wise training, inductive: held-out links do not shape the weights") {

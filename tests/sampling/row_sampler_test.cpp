@@ -6,6 +6,7 @@
 
 #include "support/catch.hpp"
 #include "support/graph_factories.hpp"
+#include "tessera/core/parallel.hpp"
 
 using namespace tessera;
 
@@ -44,6 +45,29 @@ TEST_CASE("row sampler: every target once per epoch, in an order of its own", "[
     std::sort(sorted.begin(), sorted.end());
     CHECK(sorted == targets);
   }
+}
+
+TEST_CASE("row sampler: batches do not depend on threads", "[row_sampler]") {
+  const CsrGraph graph = testing::empty_graph(100'000);  // enough for a parallel order
+  std::vector<NodeId> targets;
+  for (NodeId i = 0; i < 100'000; i += 3) targets.push_back(i);
+  const SampleSource source{graph.view(), true, targets};
+  const RowSampler sampler({.batch_size = 10'000});
+  const auto epoch = [&](std::size_t threads) {
+    return with_threads(threads, [&] {
+      RowSampler::Workspace workspace;
+      MiniBatch batch;
+      std::vector<NodeId> all;
+      for (std::uint64_t b = 0; b < sampler.num_batches(source); ++b) {
+        sampler.sample(source, {}, {5, 1, b}, workspace, batch);
+        all.insert(all.end(), batch.node_id.begin(), batch.node_id.end());
+      }
+      return all;
+    });
+  };
+  const std::vector<NodeId> one = epoch(1);
+  CHECK(epoch(2) == one);
+  CHECK(epoch(4) == one);
 }
 
 TEST_CASE("row sampler: full batches ascend and stay", "[row_sampler]") {
