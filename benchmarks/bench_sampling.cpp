@@ -12,6 +12,7 @@
 
 #include "sampling/epoch_rows.hpp"
 #include "sampling/neighbor_rows.hpp"
+#include "sampling/other_rows.hpp"
 #include "sampling/saint_rows.hpp"
 #include "sampling/table.hpp"
 #include "support/main.hpp"
@@ -47,6 +48,8 @@ void run_shape(const Published& published, const SamplingOptions& options, Sampl
   shape.targets = data.nodes(Role::train);
   table.begin_shape(shape);
   add_neighbor_rows(shape, table);
+  add_weighted_rows(shape, table);
+  add_other_rows(shape, table);
   add_saint_rows(shape, table);
   if (options.epochs) add_epoch_rows(shape, table);
 }

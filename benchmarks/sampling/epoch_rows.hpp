@@ -10,12 +10,16 @@
 #include <vector>
 
 #include "sampling/table.hpp"
+#include "tessera/nn/any_model.hpp"
 #include "tessera/nn/losses/cross_entropy.hpp"
+#include "tessera/nn/nets/mlp_net.hpp"
 #include "tessera/nn/nets/sage_net.hpp"
 #include "tessera/nn/optim/adam.hpp"
 #include "tessera/sampling/any_sampler.hpp"
+#include "tessera/sampling/neighbor_sampler.hpp"
 #include "tessera/sampling/prefetch_loader.hpp"
 #include "tessera/sampling/saint_sampler.hpp"
+#include "tessera/train/layer_wise.hpp"
 #include "tessera/train/trainer.hpp"
 
 namespace tessera::bench {
@@ -86,7 +90,44 @@ inline void add_epoch_case(const SamplingShape& shape, SamplingTable& table, con
   });
 }
 
+/// Layer-wise training: what a layer costs before its epochs, and what each epoch costs.
+inline void add_layer_wise_case(const SamplingShape& shape, SamplingTable& table) {
+  const std::string name = "L-GCN, 2 layers, 128";
+  if (!table.wanted(name)) return;
+  const auto make = [&](std::size_t in, std::size_t layer) -> AnyModel<> {
+    return MlpNet<>({.in = in,
+                     .hidden = 128,
+                     .out = shape.data->num_classes(),
+                     .layers = 2,
+                     .dropout = 0,
+                     .seed = layer});
+  };
+  const AnySampler rows = NeighborSampler({.fanouts = {0, 0}, .batches = {.batch_size = 4096}});
+  std::vector<double> around;
+  std::vector<double> epoch;
+  for (std::size_t r = 0; r < table.options().common.repeats; ++r) {
+    double training = 0;
+    const LayerWiseOptions options{.layers = 2, .fit = {.epochs = 2, .eval_every = 0}};
+    const double whole = seconds_of([&] {
+      const auto made =
+          fit_layer_wise(DatasetView(*shape.data), options, make, rows, CrossEntropy{}, Adam{.lr = 1e-3});
+      for (const FitReport& report : made.reports) training += report.seconds_train;
+    });
+    around.push_back((whole - training) / 2);
+    epoch.push_back(training / 4);
+  }
+  const Timing before = summarize(std::move(around));
+  const Timing each = summarize(std::move(epoch));
+  char text[120];
+  std::snprintf(text, sizeof text, "%.3f s per layer to propagate, %.3f s per epoch of rows", before.median,
+                each.median);
+  table.add_figures(name, text, [&](JsonObject& row) {
+    row.add("seconds_per_layer", before.median).add("seconds_per_epoch", each.median);
+  });
+}
+
 inline void add_epoch_rows(const SamplingShape& shape, SamplingTable& table) {
+  add_layer_wise_case(shape, table);
   const bool reddit = shape.name.find("Reddit") != std::string::npos;
   const SampleSource source{shape.data->graph.view(), shape.data->graph.symmetric, shape.targets.span()};
   if (table.wanted("SAINT-RW epoch")) {

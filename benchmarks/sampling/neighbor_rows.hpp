@@ -18,7 +18,6 @@
 #include "tessera/sampling/neighbor_sampler.hpp"
 #include "tessera/sampling/ppr_table.hpp"
 #include "tessera/sampling/pprgo_sampler.hpp"
-#include "tessera/sampling/random_node_sampler.hpp"
 #include "tessera/sampling/shadow_sampler.hpp"
 
 namespace tessera::bench {
@@ -112,6 +111,10 @@ inline void add_neighbor_rows(const SamplingShape& shape, SamplingTable& table) 
                return std::uint64_t{links.col.size()};
              }});
   detail::add_batches("neighbour 20, batch", one_hop(4096), source, plain, batches, table);
+  detail::add_batches(
+      "neighbour 20, replacing",
+      NeighborSampler({.fanouts = {20}, .batches = {.batch_size = 4096}, .replace = true, .rescale = false}),
+      source, plain, batches, table);
   detail::add_in_flight("neighbour 20, 16 batches at once", one_hop(1024), source, plain, batches, table);
   const TargetBatches thousand{.batch_size = 1024};
   detail::add_batches("neighbour 15, 10", NeighborSampler({.fanouts = {15, 10}, .batches = thousand}), source,
@@ -132,7 +135,6 @@ inline void add_neighbor_rows(const SamplingShape& shape, SamplingTable& table) 
                                        fastgcn_distribution(prepared.adjacency())),
                         source, gcn, 4, table);
   }
-  detail::add_batches("random nodes, 50 parts", RandomNodeSampler({.parts = 50}), source, gcn, 2, table);
   detail::add_batches("shaDow 2 hops, 20",
                       ShadowSampler(ShadowHops{.depth = 2, .budget = 20}, {.batch_size = 128}), source, gcn,
                       2, table);
@@ -158,6 +160,12 @@ inline void add_neighbor_rows(const SamplingShape& shape, SamplingTable& table) 
     detail::add_batches("PPRGo 512",
                         PprgoSampler(ppr_table(source.graph, sources, scores), source.graph.num_rows), few,
                         plain, batches, table);
+  }
+  if (table.wanted("shaDow PPR 64")) {
+    detail::add_batches("shaDow PPR 64",
+                        ShadowSampler(ppr_table(source.graph, sources, {.push = scores.push, .k = 64}),
+                                      source.graph.num_rows, ShadowPpr{.k = 64}, {.batch_size = 128}),
+                        few, gcn, 2, table);
   }
   if (table.wanted("IBMB 512")) {
     detail::add_batches("IBMB 512",
