@@ -94,7 +94,8 @@ TEST_CASE("GraphNet: one convolution, mean read-out and a Linear, by hand") {
 }
 
 TEST_CASE("GraphNet: gradients by differences") {
-  const GraphReadout readout_kind = GENERATE(GraphReadout::last, GraphReadout::layers);
+  const GraphReadout readout_kind = GENERATE(GraphReadout::last, GraphReadout::layers, GraphReadout::concat);
+  const bool attend = GENERATE(false, true);
   const Reduce reduce = GENERATE(Reduce::sum, Reduce::mean, Reduce::max);
   SageGraphNet<double> net({.in = 3,
                             .hidden = 6,
@@ -103,10 +104,11 @@ TEST_CASE("GraphNet: gradients by differences") {
                             .dropout = 0.2f,
                             .input_dropout = 0.1f,
                             .head_dropout = 0.2f,
-                            .embed = readout_kind == GraphReadout::last,
+                            .embed = readout_kind != GraphReadout::layers,
                             .residual = true,
                             .readout = readout_kind,
                             .reduce = reduce,
+                            .attend = attend,
                             .head_layers = 1,
                             .seed = 3});
   const OwnedAdjacency a = random_block(15, 15, 3, 2);

@@ -15,9 +15,11 @@
 #include "tessera/nn/nets/appnp_net.hpp"
 #include "tessera/nn/nets/egc_net.hpp"
 #include "tessera/nn/nets/gat_net.hpp"
+#include "tessera/nn/nets/gated_gcn_net.hpp"
 #include "tessera/nn/nets/gatv2_net.hpp"
 #include "tessera/nn/nets/gcn_net.hpp"
 #include "tessera/nn/nets/gcnii_net.hpp"
+#include "tessera/nn/nets/gen_net.hpp"
 #include "tessera/nn/nets/gin_net.hpp"
 #include "tessera/nn/nets/hop_net.hpp"
 #include "tessera/nn/nets/jumping_net.hpp"
@@ -132,6 +134,27 @@ std::vector<Entry<T>> zoo(float dropout) {
   add("jumping, cat", JumpingGcnNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout}));
   add("jumping, max",
       JumpingGcnNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout, .jump = Jump::max}));
+  add("jumping, lstm",
+      JumpingGcnNet<T>({.in = 5, .hidden = 3, .out = 3, .dropout = dropout, .jump = Jump::lstm}));
+  add("gcn, messages dropped", GcnNet<T>({.in = 5,
+                                          .hidden = 6,
+                                          .out = 3,
+                                          .dropout = dropout,
+                                          .conv = {.entry_dropout = dropout, .dropped = Dropped::messages}}));
+  add("sage, messages dropped",
+      SageNet<T>({.in = 5,
+                  .hidden = 10,
+                  .out = 3,
+                  .dropout = dropout,
+                  .conv = {.entry_dropout = dropout, .dropped = Dropped::messages}}));
+  add("gated gcn", GatedGcnNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout}));
+  add("gen", GenNet<T>({.in = 5,
+                        .hidden = 6,
+                        .out = 3,
+                        .dropout = dropout,
+                        .residual = true,
+                        .linear_ends = true,
+                        .conv = {.learn_t = true, .message_norm = true, .norm = NormKind::layer}}));
   return out;
 }
 

@@ -29,6 +29,7 @@ class GcnConv {
   struct Options {
     bool bias = true;         ///< the original code has none
     float entry_dropout = 0;  ///< in training: drops entries of the normalised matrix (`aggregate_dropped`)
+    Dropped dropped = Dropped::entries;  ///< or elements of messages
   };
   static constexpr const char* kGroup = "convs";
   static constexpr StackDefaults kDefaults{.input_dropout = true};
@@ -41,7 +42,9 @@ class GcnConv {
   /// Adds the parameters `<name>.lin.weight` and `<name>.bias` to the block.
   GcnConv(ParameterBlock<T>& block, const std::string& name, std::size_t in, std::size_t out,
           const Options& options = {})
-      : weight_(block.add(name + ".lin.weight", in, out)), has_bias_(options.bias) {
+      : weight_(block.add(name + ".lin.weight", in, out)),
+        has_bias_(options.bias),
+        dropped_(options.dropped) {
     check_dropout({options.entry_dropout, {}, 0}, "GcnConv");
     if (has_bias_) bias_ = block.add(name + ".bias", 1, out);
   }
@@ -58,10 +61,10 @@ class GcnConv {
     const Var w = ctx.parameter(block[weight_]);
     if (has_bias_) finish.bias = ctx.parameter(block[bias_]);
     const bool aggregate_first = weight_.rows < weight_.cols && ctx.sparse(x) == nullptr;
-    const Var inner =
-        aggregate_first ? aggregate_dropped(ctx, a, x, Reduce::sum, {}, entries) : linear(ctx, x, w);
+    const Var inner = aggregate_first ? aggregate_dropped(ctx, a, x, Reduce::sum, {}, entries, dropped_)
+                                      : linear(ctx, x, w);
     const Var y = aggregate_first ? linear(ctx, inner, w, finish)
-                                  : aggregate_dropped(ctx, a, inner, Reduce::sum, finish, entries);
+                                  : aggregate_dropped(ctx, a, inner, Reduce::sum, finish, entries, dropped_);
     ctx.forget(inner);
     return y;
   }
@@ -72,6 +75,7 @@ class GcnConv {
   Parameter weight_;
   Parameter bias_;
   bool has_bias_;
+  Dropped dropped_;
 };
 
 }  // namespace tessera

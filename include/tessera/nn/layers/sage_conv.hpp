@@ -35,6 +35,7 @@ class SageConv {
     bool project = false;     ///< aggregate ReLU(X W_p + b_p) instead of X; with max: the pooling aggregator
     bool root_weight = true;  ///< false: no W_r
     float entry_dropout = 0;  ///< in training: drops neighbours of a sum or mean (`aggregate_dropped`)
+    Dropped dropped = Dropped::entries;  ///< or elements of their messages
     bool self_loops = false;  ///< a node is among its neighbours; with mean and no W_r: the gcn aggregator
   };
   static constexpr const char* kGroup = "convs";
@@ -122,8 +123,8 @@ class SageConv {
   Var transform_then_aggregate(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x, Var from,
                                Var w_l, const Finish& finish, const DropoutMask& entries) const {
     const Var h = linear(ctx, from, w_l);
-    const Var m =
-        aggregate_dropped(ctx, a, h, options_.reduce, options_.root_weight ? Finish{} : finish, entries);
+    const Var m = aggregate_dropped(ctx, a, h, options_.reduce, options_.root_weight ? Finish{} : finish,
+                                    entries, options_.dropped);
     ctx.forget(h);
     if (!options_.root_weight) return m;
     return add_linear(ctx, m, head_rows(ctx, x, a.num_dst()), ctx.parameter(block[weight_r_]), finish);
@@ -132,7 +133,7 @@ class SageConv {
   template <class Ctx>
   Var aggregate_then_transform(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x, Var from,
                                Var w_l, const Finish& finish, const DropoutMask& entries) const {
-    const Var m = aggregate_dropped(ctx, a, from, options_.reduce, {}, entries);
+    const Var m = aggregate_dropped(ctx, a, from, options_.reduce, {}, entries, options_.dropped);
     const Var z = options_.root_weight ? linear_pair(ctx, m, w_l, head_rows(ctx, x, a.num_dst()),
                                                      ctx.parameter(block[weight_r_]), finish)
                                        : linear(ctx, m, w_l, finish);

@@ -16,14 +16,17 @@
 #include "tessera/nn/nets/conv_trunk.hpp"
 #include "tessera/nn/ops/add.hpp"
 #include "tessera/nn/ops/aggregate.hpp"
+#include "tessera/nn/ops/attention_readout.hpp"
 #include "tessera/nn/ops/dropout.hpp"
 #include "tessera/nn/ops/finish.hpp"
+#include "tessera/nn/ops/rows.hpp"
 
 namespace tessera {
 
 /// How a network makes one row of a graph from its layers.
 enum class GraphReadout {
   last,  ///< the last layer is read out and goes through the head
+  concat,  ///< every layer but the features is read out; side by side they go through the head (set-wise jumping)
   layers  ///< every layer, the features included, is read out and mapped by a Linear of its own; these are summed
 };
 
@@ -60,6 +63,7 @@ class GraphNet {
     bool residual = false;
     GraphReadout readout = GraphReadout::last;
     Reduce reduce = Reduce::mean;
+    bool attend = false;  ///< instead of `reduce`: weigh a graph's nodes by the softmax of a learned score
     std::size_t head_layers =
         0;  ///< hidden layers of the head, each half as wide as the one before, with BatchNorm
     std::uint64_t seed = 0;
@@ -69,7 +73,11 @@ class GraphNet {
   explicit GraphNet(const Options& options)
       : options_(checked(options)), trunk_(block_, widths(options), trunk_options(options)) {
     if (options.embed) embed_.emplace_back(block_, "embed", options.in, options.hidden);
-    std::size_t width = options.hidden;
+    const bool concat = options.readout == GraphReadout::concat;
+    std::size_t width = options.hidden * (concat ? options.layers : 1);
+    for (std::size_t l = 0; options.attend && l <= options.layers; ++l) {
+      if (reads(l)) score_.emplace_back(block_, "score." + std::to_string(l), trunk_.width(l), 1);
+    }
     if (options.readout == GraphReadout::layers) {
       for (std::size_t l = 0; l <= options.layers; ++l) {
         head_.emplace_back(block_, "head." + std::to_string(l), trunk_.width(l), options.out);
@@ -91,6 +99,7 @@ class GraphNet {
     const RngKey key = make_key(seed, 0, Purpose::init);
     trunk_.reset_parameters(block_, key);
     for (const LinearLayer<Scalar>& map : embed_) map.reset_parameters(block_, key);
+    for (const LinearLayer<Scalar>& map : score_) map.reset_parameters(block_, key);
     for (const LinearLayer<Scalar>& map : head_) map.reset_parameters(block_, key);
     for (const BatchNorm<Scalar>& norm : head_norms_) norm.reset_parameters(block_);
     block_.zero_grads();
@@ -123,20 +132,43 @@ class GraphNet {
     if (options_.embed) replace(embed_[0].transform(ctx, block_, h));
     const bool every = options_.readout == GraphReadout::layers;
     Var sum = every ? read(ctx, 0, *readout, h, pass) : Var{};
+    Var side;  // what of the read-outs stands side by side
     for (std::size_t l = 0; l < options_.layers; ++l) {
       replace(trunk_.layer(ctx, block_, l, adjacencies[l], h, h, pass));
-      if (every) sum = joined(ctx, sum, read(ctx, l + 1, *readout, h, pass));
+      if (every) {
+        sum = joined(ctx, sum, read(ctx, l + 1, *readout, h, pass));
+      } else if (reads(l + 1)) {
+        const Var pooled = pool(ctx, l + 1, *readout, h);
+        side = side ? concat_columns(ctx, side, pooled) : pooled;
+      }
     }
-    if (!every) sum = head(ctx, aggregate(ctx, *readout, h, options_.reduce), pass);
+    if (!every) sum = head(ctx, side, pass);
     if (h != x) ctx.forget(h);
     return sum;
   }
 
  private:
+  /// Whether the rows of level `level` (0: what enters the first convolution) are read out.
+  bool reads(std::size_t level) const noexcept {
+    if (options_.readout == GraphReadout::layers) return true;
+    return options_.readout == GraphReadout::concat ? level > 0 : level == options_.layers;
+  }
+
+  /// The nodes of each graph as one row.
+  template <class Ctx>
+  Var pool(Ctx& ctx, std::size_t level, const Adjacency& readout, Var h) const {
+    if (!options_.attend) return aggregate(ctx, readout, h, options_.reduce);
+    const std::size_t first = options_.readout == GraphReadout::layers ? 0
+                              : options_.readout == GraphReadout::last ? options_.layers
+                                                                       : 1;
+    const Var score = score_[level - first].transform(ctx, block_, h);
+    return attention_readout(ctx, readout, h, score);
+  }
+
   /// What layer `level` alone says of each graph.
   template <class Ctx>
   Var read(Ctx& ctx, std::size_t level, const Adjacency& readout, Var h, const Pass& pass) const {
-    const Var pooled = aggregate(ctx, readout, h, options_.reduce);
+    const Var pooled = pool(ctx, level, readout, h);
     const Finish finish{.dropout = mask(pass, head_call() + level, options_.head_dropout)};
     const Var y = head_[level].transform(ctx, block_, pooled, finish);
     ctx.forget(pooled);
@@ -201,6 +233,7 @@ class GraphNet {
   ParameterBlock<Scalar> block_;
   ConvTrunk<Conv> trunk_;
   std::vector<LinearLayer<Scalar>> embed_;
+  std::vector<LinearLayer<Scalar>> score_;  ///< of the levels that are read out, where nodes are weighed
   std::vector<LinearLayer<Scalar>> head_;
   std::vector<BatchNorm<Scalar>> head_norms_;
 };

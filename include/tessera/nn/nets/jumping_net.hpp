@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "tessera/nn/layers/gcn_conv.hpp"
+#include "tessera/nn/layers/jump_attention.hpp"
 #include "tessera/nn/layers/linear.hpp"
 #include "tessera/nn/nets/carrying_stack.hpp"
 #include "tessera/nn/nets/conv_trunk.hpp"
+#include "tessera/nn/ops/columns.hpp"
 #include "tessera/nn/ops/dropout.hpp"
 #include "tessera/nn/ops/maximum.hpp"
 #include "tessera/nn/ops/rows.hpp"
@@ -20,7 +22,8 @@ namespace tessera {
 /// How the hidden rows of all layers become one.
 enum class Jump {
   cat,  ///< side by side
-  max   ///< elementwise; the first of equal layers gets the gradient
+  max,  ///< elementwise; the first of equal layers gets the gradient
+  lstm  ///< every node weighs its layers by itself (`JumpAttention`)
 };
 
 /// The core of JumpingNet; see there.
@@ -45,10 +48,14 @@ class JumpingCore {
       : options_(checked(options)),
         trunk_(block, widths(options),
                {.dropout = options.dropout, .norm = options.norm, .conv = options.conv}),
-        head_(block, "head", jump_width(options.layers), options.out) {}
+        head_(block, "head", options.jump == Jump::lstm ? options.hidden : jump_width(options.layers),
+              options.out) {
+    if (options.jump == Jump::lstm) attention_.emplace_back(block, "jump", options.hidden, options.layers);
+  }
 
   void reset_parameters(ParameterBlock<Scalar>& block, RngKey key) const {
     trunk_.reset_parameters(block, key);
+    for (const JumpAttention<Scalar>& attention : attention_) attention.reset_parameters(block, key);
     head_.reset_parameters(block, key);
   }
   AggregationSpec aggregation() const noexcept { return Conv::aggregation(options_.conv); }
@@ -67,9 +74,16 @@ class JumpingCore {
     Var jumps = h;
     if (l > 0) {
       const Var before = head_rows(ctx, state[1], a.num_dst());
-      jumps = options_.jump == Jump::cat ? concat_columns(ctx, before, h) : maximum(ctx, before, h);
+      jumps = options_.jump == Jump::max ? maximum(ctx, before, h) : concat_columns(ctx, before, h);
     }
     if (l + 1 < options_.layers) return {h, jumps};
+    if (options_.jump == Jump::lstm) {
+      std::vector<Var> layers;
+      for (std::size_t k = 0; k <= l; ++k) {
+        layers.push_back(columns(ctx, jumps, k * options_.hidden, options_.hidden));
+      }
+      jumps = attention_[0](ctx, block, layers);
+    }
     return {head_.transform(ctx, block, jumps), Var{}};
   }
 
@@ -88,12 +102,13 @@ class JumpingCore {
     return out;
   }
   std::size_t jump_width(std::size_t layers) const noexcept {
-    return options_.jump == Jump::cat ? layers * options_.hidden : options_.hidden;
+    return options_.jump == Jump::max ? options_.hidden : layers * options_.hidden;
   }
 
   Options options_;
   ConvTrunk<Conv> trunk_;
   LinearLayer<Scalar> head_;
+  std::vector<JumpAttention<Scalar>> attention_;  ///< of Jump::lstm
 };
 
 /// Convolutions whose hidden rows all reach the end: logits = Linear(jump(H^1, ..., H^L)). Layers hand on [H | jumps].

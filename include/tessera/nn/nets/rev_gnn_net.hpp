@@ -10,6 +10,7 @@
 
 #include "tessera/core/error.hpp"
 #include "tessera/nn/concepts.hpp"
+#include "tessera/nn/layers/gen_conv.hpp"
 #include "tessera/nn/layers/layer_norm.hpp"
 #include "tessera/nn/layers/linear.hpp"
 #include "tessera/nn/layers/sage_conv.hpp"
@@ -157,6 +158,11 @@ class RevGnnNet {
     detail::check_positive("RevGnnNet", "hidden", o.hidden);
     detail::check_positive("RevGnnNet", "out", o.out);
     detail::refuse_entry_dropout("RevGnnNet", o.conv);
+    if constexpr (requires { o.conv.norm == NormKind::batch; }) {
+      if (o.conv.norm == NormKind::batch) {
+        throw ConfigError("RevGnnNet: conv.norm is batch, want none or layer: a block runs twice");
+      }
+    }
     check_dropout({o.dropout, {}, 0}, "RevGnnNet");
     if (o.groups < 2 || o.hidden % o.groups != 0) {
       throw ConfigError(
@@ -177,5 +183,9 @@ class RevGnnNet {
 /// RevGNN with GraphSAGE convolutions, as PyTorch Geometric's example for ogbn-products.
 template <Real T = float>
 using RevSageNet = RevGnnNet<SageConv<T>>;
+
+/// RevGNN with DeeperGCN's convolutions, as published for ogbn-proteins; set `conv.norm` to none or layer.
+template <Real T = float>
+using RevGenNet = RevGnnNet<GenConv<T>>;
 
 }  // namespace tessera

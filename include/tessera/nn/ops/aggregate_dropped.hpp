@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <span>
@@ -12,6 +13,8 @@
 #include "tessera/core/error.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/kernels/edge_dropout.hpp"
+#include "tessera/kernels/epilogue_apply.hpp"
+#include "tessera/kernels/message_dropout.hpp"
 #include "tessera/kernels/spmm.hpp"
 #include "tessera/nn/autograd/tape.hpp"
 #include "tessera/nn/ops/aggregate.hpp"
@@ -20,15 +23,25 @@
 
 namespace tessera {
 
+/// What dropout on an aggregation takes away.
+enum class Dropped {
+  entries,  ///< whole messages: an entry with all its elements
+  messages  ///< elements of messages, each by itself (DropMessage)
+};
+
 namespace detail {
 
-/// The coefficients of one drawn aggregation, in the order of a.forward or of a.transpose. A mean divides by the
-/// number of all entries of a row, dropped ones too: so it stays unbiased.
+/// The coefficients of one drawn aggregation (of a mean also where nothing is drawn), in the order of a.forward or of
+/// a.transpose. A mean divides by the number of all entries of a row, dropped ones too: so it stays unbiased.
 inline void dropped_weights(const Adjacency& a, Reduce reduce, const DropoutMask& mask, bool transposed,
                             std::span<float> weight) {
   CsrView<> view = transposed ? a.transpose : a.forward;
   if (reduce == Reduce::mean) view.weight = {};
-  edge_dropout(view, mask, transposed, weight);
+  if (mask.probability > 0.0f) {
+    edge_dropout(view, mask, transposed, weight);
+  } else {
+    std::fill(weight.begin(), weight.end(), 1.0f);
+  }
   if (reduce != Reduce::mean) return;
   parallel_for(view.num_rows, kRowGrain, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
@@ -48,6 +61,7 @@ struct AggregateDroppedOp {
   Var x;
   Finish finish;
   DropoutMask mask;
+  Dropped dropped = Dropped::entries;
 
   std::array<Var, 2> inputs() const noexcept { return {x, finish.bias}; }
   std::array<Var, 0> reads() const noexcept { return {}; }
@@ -56,10 +70,21 @@ struct AggregateDroppedOp {
   void product(bool transposed, MatrixView<const T> from, MatrixView<T> to,
                const Epilogue<T>& epilogue = {}) const {
     CsrView<> drawn = transposed ? a.transpose : a.forward;
+    if (dropped == Dropped::messages) return message_product(drawn, transposed, from, to, epilogue);
     Array<float> weight(drawn.num_edges());
     dropped_weights(a, reduce, mask, transposed, weight.span());
     drawn.weight = weight.span();
     spmm_sum<T, T>(drawn, from, to, epilogue);
+  }
+  void message_product(CsrView<> view, bool transposed, MatrixView<const T> from, MatrixView<T> to,
+                       const Epilogue<T>& epilogue) const {
+    Array<float> weight(reduce == Reduce::mean ? view.num_edges() : 0);
+    if (reduce == Reduce::mean) {
+      dropped_weights(a, reduce, {}, transposed, weight.span());
+      view.weight = weight.span();
+    }
+    spmm_drop_messages<T>(view, from, mask, transposed, to);
+    apply_epilogue(to, epilogue);
   }
   // The mask is a function of the ids at the two ends, so the transposed matrix draws it again.
   void vjp(Tape<T>& tape, Var self) const {
@@ -82,16 +107,18 @@ struct AggregateDroppedOp {
 
 }  // namespace detail
 
-/// `aggregate` over the entries a mask keeps, each scaled by 1 / (1 - p): in expectation the aggregate of all.
+/// `aggregate` of what a mask keeps, scaled by 1 / (1 - p): in expectation the aggregate of all.
 ///
 /// Shapes   a [N_dst, N_src], x [N_src, F], finish.bias [1, F] -> y [N_dst, F]
-/// Cost     that of aggregate and one block of Philox per entry, forwards and backwards; keeps no mask
+/// Cost     that of aggregate and one block of Philox per entry, or for eight elements of one, forwards and backwards;
+///          keeps no mask
 /// Errors   ShapeError as aggregate; ConfigError for Reduce::max or a probability outside [0, 1]
 /// Source   Rong et al., DropEdge, ICLR 2020; differs: each stored entry by itself with probability p, after
 ///          normalising and rescaled, where the paper keeps an exact number and normalises what is left
+///          (`DropEdgeSampler`). Fang et al., DropMessage, AAAI 2023, for elements
 template <class Ctx>
 Var aggregate_dropped(Ctx& ctx, const Adjacency& a, Var x, Reduce reduce, const Finish& finish,
-                      const DropoutMask& mask) {
+                      const DropoutMask& mask, Dropped dropped = Dropped::entries) {
   using T = typename Ctx::Scalar;
   check_dropout(mask, "aggregate_dropped");
   if (mask.probability == 0.0f) return aggregate(ctx, a, x, reduce, finish);
@@ -100,7 +127,7 @@ Var aggregate_dropped(Ctx& ctx, const Adjacency& a, Var x, Reduce reduce, const 
   const MatrixView<const T> value = ctx.value(x);
   detail::check_finish(ctx, finish, value.cols(), "aggregate_dropped");
   Tensor<T> y(a.num_dst(), value.cols());
-  detail::AggregateDroppedOp<T> op{a, reduce, x, finish, mask};
+  detail::AggregateDroppedOp<T> op{a, reduce, x, finish, mask, dropped};
   op.product(false, value, y.view(), detail::epilogue_of(ctx, finish));
   return ctx.record(std::move(y), std::move(op));
 }
