@@ -28,6 +28,7 @@
 #include "tessera/graph/folds.hpp"
 #include "tessera/graph/graph_dataset_view.hpp"
 #include "tessera/io/load_graphs.hpp"
+#include "tessera/nn/layers/pna_conv.hpp"
 #include "tessera/nn/losses/squared_error.hpp"
 #include "tessera/nn/optim/adam.hpp"
 #include "tessera/nn/optim/schedules.hpp"
@@ -69,11 +70,11 @@ void add_options(CLI::App& app, Options& o) {
       ->capture_default_str();
   app.add_option("--head-dropout", o.model.head_dropout)->check(CLI::Range(0.0, 1.0))->capture_default_str();
   app.add_option("--readout", o.model.readout,
-                 "layers: GIN's recipe, every level; last: the last, then an MLP")
-      ->check(CLI::IsMember({"layers", "last"}))
+                 "layers: GIN's recipe, every level; last: the last, then an MLP; concat: all, then an MLP")
+      ->check(CLI::IsMember({"layers", "last", "concat"}))
       ->capture_default_str();
   app.add_option("--reduce", o.model.reduce, "How a graph's nodes become one row")
-      ->check(CLI::IsMember({"sum", "mean", "max"}))
+      ->check(CLI::IsMember({"sum", "mean", "max", "attention"}))
       ->capture_default_str();
   app.add_option("--epochs", o.epochs)->check(examples::kPositive)->capture_default_str();
   app.add_option("--batch-size", o.batch_size, "Graphs per step")
@@ -145,6 +146,9 @@ tessera::GraphDataset load(const Options& o) {
       o.data.empty() ? rings_and_stars(o.graphs, o.seed) : tessera::io::load_graphs(o.data);
   if (!data.categories.empty()) data.features = tessera::one_hot(data.features.view(), data.categories);
   if (data.num_features() == 0) data.features = degree_columns(data.graph);
+  if (!data.edge_categories.empty()) {
+    data.edge_features = tessera::one_hot(data.edge_features.view(), data.edge_categories);
+  }
   return data;
 }
 
@@ -233,7 +237,7 @@ void train_on_split(const Options& o, const tessera::GraphDataset& data, tessera
                       {"test_" + metric + "_std", result.deviation}};
 }
 
-void run(const Options& o, examples::ExitCode& on_error) {
+void run(Options o, examples::ExitCode& on_error) {
   tessera::Report report;
   report.program = "graph_classification";
   report.options = {{"data", o.data},
@@ -249,13 +253,18 @@ void run(const Options& o, examples::ExitCode& on_error) {
   const examples::Timer timer;
   const tessera::GraphDataset data = load(o);
   tessera::validate(data);
+  if (o.model.model == "gine" && data.edge_features.cols() == 0) {
+    throw tessera::ConfigError(tessera::message("--model gine: ", data.name, " has no edge features"));
+  }
+  o.model.edge_features = data.edge_features.cols();
+  o.model.mean_log_degree = tessera::mean_log_degree(data.graph.view());
   on_error = examples::kFailed;
   report.seconds.load = timer.seconds();
   report.dataset = tessera::summarize(tessera::GraphDatasetView(data), data.name);
   const auto model = examples::make_graph_model(o.model, data.num_features(), data.targets.width(), o.seed);
-  std::printf("%s\n%zu graphs, %zu nodes, %zu stored edges, %zu features; %zu parameters\n",
+  std::printf("%s\n%zu graphs, %zu nodes, %zu stored edges, %zu features, %zu of edges; %zu parameters\n",
               data.name.c_str(), data.num_graphs(), data.num_nodes(), data.graph.num_edges(),
-              data.num_features(), model.parameters().num_parameters());
+              data.num_features(), data.edge_features.cols(), model.parameters().num_parameters());
   if (report.dataset.train > 0) {
     train_on_split(o, data, report);
   } else {

@@ -7,8 +7,12 @@
 #include "tessera/core/error.hpp"
 #include "tessera/nn/layers/egc_conv.hpp"
 #include "tessera/nn/layers/gat_conv.hpp"
+#include "tessera/nn/layers/gated_gcn_conv.hpp"
 #include "tessera/nn/layers/gcn_conv.hpp"
+#include "tessera/nn/layers/gen_conv.hpp"
 #include "tessera/nn/layers/gin_conv.hpp"
+#include "tessera/nn/layers/gine_conv.hpp"
+#include "tessera/nn/layers/pna_conv.hpp"
 #include "tessera/nn/layers/sage_conv.hpp"
 #include "tessera/nn/nets/graph_net.hpp"
 
@@ -37,10 +41,12 @@ AnyTrainableModel<> network(const GraphModelOptions& o, const Sizes& sizes,
   if (o.readout == "layers") {
     net.readout = tessera::GraphReadout::layers;
   } else {
+    if (o.readout == "concat") net.readout = tessera::GraphReadout::concat;
     net.embed = true;
     net.residual = true;
     net.head_layers = 2;
   }
+  net.attend = o.reduce == "attention";
   net.reduce = o.reduce == "sum"    ? tessera::Reduce::sum
                : o.reduce == "mean" ? tessera::Reduce::mean
                                     : tessera::Reduce::max;
@@ -58,6 +64,25 @@ AnyTrainableModel<> egc_m(const GraphModelOptions& o, const Sizes& sizes) {
       o, sizes, {.heads = 4, .aggregators = {Aggregator::sum, Aggregator::mean, Aggregator::max}});
 }
 
+AnyTrainableModel<> gine(const GraphModelOptions& o, const Sizes& sizes) {
+  return network<tessera::GineConv<>>(o, sizes, {.edge_features = o.edge_features});
+}
+
+AnyTrainableModel<> gated_gcn(const GraphModelOptions& o, const Sizes& sizes) {
+  return network<tessera::GatedGcnConv<>>(o, sizes, {.edge_features = o.edge_features});
+}
+
+AnyTrainableModel<> gen(const GraphModelOptions& o, const Sizes& sizes) {
+  return network<tessera::GenConv<>>(o, sizes, {.learn_t = true, .edge_features = o.edge_features});
+}
+
+/// Of one tower where the features are not embedded: towers divide what they work on.
+AnyTrainableModel<> pna(const GraphModelOptions& o, const Sizes& sizes) {
+  const bool embeds = o.readout != "layers";
+  return network<tessera::PnaConv<>>(
+      o, sizes, {.towers = embeds ? 4u : 1u, .divide_input = embeds, .mean_log_degree = o.mean_log_degree});
+}
+
 struct Entry {
   std::string_view name;
   AnyTrainableModel<> (*make)(const GraphModelOptions&, const Sizes&);
@@ -65,9 +90,16 @@ struct Entry {
 
 // One line per model.
 constexpr std::array kModels{
-    Entry{"gin", plain<tessera::GinConv<>>},   Entry{"gcn", plain<tessera::GcnConv<>>},
-    Entry{"sage", plain<tessera::SageConv<>>}, Entry{"gat", plain<tessera::GatConv<>>},
-    Entry{"egc-s", plain<tessera::EgcConv<>>}, Entry{"egc-m", egc_m},
+    Entry{"gin", plain<tessera::GinConv<>>},
+    Entry{"gcn", plain<tessera::GcnConv<>>},
+    Entry{"sage", plain<tessera::SageConv<>>},
+    Entry{"gat", plain<tessera::GatConv<>>},
+    Entry{"egc-s", plain<tessera::EgcConv<>>},
+    Entry{"egc-m", egc_m},
+    Entry{"gine", gine},
+    Entry{"gated-gcn", gated_gcn},
+    Entry{"gen", gen},
+    Entry{"pna", pna},
 };
 
 }  // namespace

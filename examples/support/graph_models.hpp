@@ -15,10 +15,13 @@ struct GraphModelOptions {
   std::string model = "gin";
   std::size_t hidden = 32;
   std::size_t layers = 4;
-  float dropout = 0;               ///< of the rows behind each convolution
-  float head_dropout = 0.5f;       ///< of what each level says (gin recipe), or of the head's hidden rows
-  std::string readout = "layers";  ///< layers: every level, GIN's recipe; last: the last level, then an MLP
-  std::string reduce = "sum";
+  float dropout = 0;          ///< of the rows behind each convolution
+  float head_dropout = 0.5f;  ///< of what each level says (gin recipe), or of the head's hidden rows
+  /// layers: every level, GIN's recipe; last: the last level, then an MLP; concat: all levels, then an MLP
+  std::string readout = "layers";
+  std::string reduce = "sum";     ///< or attention
+  std::size_t edge_features = 0;  ///< of the data; 0: none
+  double mean_log_degree = 1.0;   ///< of the training graphs, for PNA
 };
 
 /// What `--model` takes.
