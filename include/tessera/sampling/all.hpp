@@ -7,6 +7,7 @@
 #include "tessera/sampling/cluster_sampler.hpp"
 #include "tessera/sampling/concepts.hpp"
 #include "tessera/sampling/diagnostics.hpp"
+#include "tessera/sampling/drop_edge_sampler.hpp"
 #include "tessera/sampling/fastgcn_sampler.hpp"
 #include "tessera/sampling/full_graph_sampler.hpp"
 #include "tessera/sampling/graph_batch_sampler.hpp"
