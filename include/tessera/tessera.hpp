@@ -5,6 +5,7 @@
 
 #include "tessera/core/all.hpp"
 #include "tessera/distill/all.hpp"
+#include "tessera/distill/all.hpp"
 #include "tessera/graph/all.hpp"
 #include "tessera/io/all.hpp"
 #include "tessera/kernels/all.hpp"
