@@ -5,11 +5,15 @@
 // method, ICLR 2020.
 //
 //     graphsaint                                                    trains on a generated graph
+//     graphsaint --sampler traverse                                 a sampler of one's own: walks that do not turn back
 //     graphsaint --preset ppi-rw --data toy-ppi/graphsaint --eval-every 10     "test micro_f1" passes 97.6 by epoch 490
+
+#include <vector>
 
 #include "support/program.hpp"
 #include "support/saint_presets.hpp"
 #include "tessera/io/result_cache.hpp"
+#include "tessera/sampling/gttf_traverse.hpp"
 #include "tessera/sampling/saint_sampler.hpp"
 #include "tessera/train/role_targets.hpp"
 
@@ -38,14 +42,54 @@ struct SaintOptions {
   }
 };
 
+/// Walks that do not step straight back, drawn by a traversal: all it takes for a sampler with GraphSAINT's
+/// corrections. A walk with no other way ends.
+struct TraversalDraw {
+  using Options = tessera::SaintWalkOptions;
+  struct Workspace {};
+
+  TraversalDraw(const tessera::SampleSource& source, const Options& options) : walks(source, options) {}
+
+  std::size_t budget() const noexcept { return walks.budget(); }
+  template <class F>
+  void visit_options(F&& f) const {
+    f(std::uint64_t{100});
+    walks.visit_options(f);
+  }
+  void draw(const tessera::SampleSource& source, tessera::BatchKey key, Workspace&,
+            tessera::Array<tessera::NodeId>& drawn) const {
+    const tessera::RngKey rng = make_key(key.seed, key.epoch, tessera::Purpose::walk);
+    const auto batch = static_cast<std::uint32_t>(key.batch);
+    drawn.resize(walks.options().roots);
+    tessera::CounterRng roots(rng, batch, ~std::uint64_t{0});
+    for (tessera::NodeId& root : drawn) root = source.targets[roots.below(source.targets.size())];
+    const auto onward = [](std::span<const tessera::NodeId> path, std::span<const tessera::NodeId> row,
+                           std::span<double> weight) {
+      for (std::size_t t = 0; t < row.size(); ++t)
+        weight[t] = path.size() > 1 && row[t] == path[path.size() - 2] ? 0.0 : 1.0;
+    };
+    const auto seeds = tessera::Array<tessera::NodeId>::copy_of(drawn);
+    auto collect = [&](std::span<const tessera::NodeId>, std::span<const tessera::NodeId> next) {
+      if (next[0] != tessera::kNoNode) drawn.push_back(next[0]);
+    };
+    traverse(source.graph, seeds, std::vector<std::size_t>(walks.options().length, 1), onward, collect,
+             {rng, batch});
+  }
+
+  tessera::SaintWalkDraw walks;  ///< holds and checks the options
+};
+
 void add_options(CLI::App& app, SaintOptions& saint) {
   app.add_option("--preset", saint.preset, "The authors' network and sampler for a data set; options win")
       ->check(CLI::IsMember(examples::saint_preset_names()));
-  app.add_option("--sampler", saint.sampler, "node, edge, random walk, multi-dimensional random walk")
-      ->check(CLI::IsMember({"node", "edge", "rw", "mrw"}))
+  app.add_option(
+         "--sampler", saint.sampler,
+         "node, edge, random walk, multi-dimensional random walk, or the walks this example draws itself")
+      ->check(CLI::IsMember({"node", "edge", "rw", "mrw", "traverse"}))
       ->capture_default_str();
-  app.add_option("--size", saint.size, "Draws of node, edge and mrw; roots of rw")->capture_default_str();
-  app.add_option("--second", saint.second, "Steps of rw; roots of mrw")->capture_default_str();
+  app.add_option("--size", saint.size, "Draws of node, edge and mrw; roots of the walks")
+      ->capture_default_str();
+  app.add_option("--second", saint.second, "Steps of the walks; roots of mrw")->capture_default_str();
   app.add_option("--degree-clip", saint.degree_clip, "mrw: degrees count up to this")->capture_default_str();
   app.add_option("--estimate", saint.estimate, "Where inclusion probabilities come from")
       ->check(CLI::IsMember({"counted", "closed", "none"}))
@@ -118,6 +162,10 @@ tessera::AnySampler make_sampler(const tessera::SampleSource& source, const Sain
         source, {.nodes = saint.size, .roots = saint.second, .degree_clip = saint.degree_clip}, saint,
         report);
   }
+  if (saint.sampler == "traverse") {
+    return make<tessera::SaintSampler<TraversalDraw>>(source, {.roots = saint.size, .length = saint.second},
+                                                      saint, report);
+  }
   return make<tessera::SaintWalkSampler>(source, {.roots = saint.size, .length = saint.second}, saint,
                                          report);
 }
@@ -138,14 +186,14 @@ int main(int argc, char** argv) {
   SaintOptions saint;
   add_options(app, saint);
   return examples::run_program(
-      app, argc, argv, "graphsaint", o, [&](const tessera::Dataset& data, tessera::Report& report) {
+      app, argc, argv, "graphsaint", o, [&](const auto& data, tessera::Report& report) {
         apply_preset(app, saint, o);
         saint.quiet = o.quiet;
         report.options = examples::report_fields(o);
         // The authors sum the loss over the classes of a node, ours is a mean: the same clipping in our unit.
         if (data.multilabel()) o.clip_norm /= static_cast<double>(data.num_classes());
         const tessera::RoleTargets train = tessera::targets_of(data, tessera::Role::train);
-        const tessera::CsrGraph& graph = o.inductive ? data.train_graph : data.graph;
+        const auto& graph = o.inductive ? data.train_graph : data.graph;
         const tessera::AnySampler sampler =
             make_sampler({graph.view(), graph.symmetric, train.rows.span()}, saint, report);
         examples::train_runs(
