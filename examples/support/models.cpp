@@ -10,14 +10,17 @@
 #include "tessera/nn/nets/cluster_gcn_net.hpp"
 #include "tessera/nn/nets/egc_net.hpp"
 #include "tessera/nn/nets/gat_net.hpp"
+#include "tessera/nn/nets/gated_gcn_net.hpp"
 #include "tessera/nn/nets/gatv2_net.hpp"
 #include "tessera/nn/nets/gcn_net.hpp"
 #include "tessera/nn/nets/gcnii_net.hpp"
+#include "tessera/nn/nets/gen_net.hpp"
 #include "tessera/nn/nets/gin_net.hpp"
 #include "tessera/nn/nets/graph_saint_net.hpp"
 #include "tessera/nn/nets/hop_net.hpp"
 #include "tessera/nn/nets/jumping_net.hpp"
 #include "tessera/nn/nets/mlp_net.hpp"
+#include "tessera/nn/nets/pna_net.hpp"
 #include "tessera/nn/nets/rev_gnn_net.hpp"
 #include "tessera/nn/nets/sage_net.hpp"
 
@@ -112,17 +115,52 @@ AnyModel<> gcnii(const Options& o, const Sizes& sizes) {
                               .seed = sizes.seed});
 }
 
+/// The network EGC is compared in: Linear, convolutions with BatchNorm, ReLU, dropout and residual, Linear.
+template <class Net>
+typename Net::Options between_ends(const Options& o, const Sizes& sizes) {
+  auto net = stack_options<Net>(o, sizes);
+  net.linear_ends = true;
+  net.norm = tessera::NormKind::batch;
+  net.residual = true;
+  return net;
+}
+
+template <class Net>
+AnyModel<> ends(const Options& o, const Sizes& sizes) {
+  return Net(between_ends<Net>(o, sizes));
+}
+
+AnyModel<> gat_ends(const Options& o, const Sizes& sizes) {
+  auto net = between_ends<tessera::GatNet<>>(o, sizes);
+  net.input_dropout = false;
+  net.conv.entry_dropout = 0;
+  return tessera::GatNet<>(net);
+}
+
+AnyModel<> gin_ends(const Options& o, const Sizes& sizes) {
+  auto net = between_ends<tessera::GinNet<>>(o, sizes);
+  net.conv.mlp_layers = 1;
+  return tessera::GinNet<>(net);
+}
+
+AnyModel<> jumping_lstm(const Options& o, const Sizes& sizes) {
+  return tessera::JumpingGcnNet<>({.in = sizes.features,
+                                   .hidden = o.hidden,
+                                   .out = sizes.classes,
+                                   .layers = o.layers,
+                                   .dropout = o.dropout,
+                                   .jump = tessera::Jump::lstm,
+                                   .seed = sizes.seed});
+}
+
 template <bool kSeveral>
 AnyModel<> egc(const Options& o, const Sizes& sizes) {
   using tessera::Aggregator;
-  auto net = stack_options<tessera::EgcNet<>>(o, sizes);
+  auto net = between_ends<tessera::EgcNet<>>(o, sizes);
   if (kSeveral) {
     net.conv.heads = 4;
     net.conv.aggregators = {Aggregator::symmetric, Aggregator::max, Aggregator::mean};
   }
-  net.linear_ends = true;
-  net.norm = tessera::NormKind::batch;
-  net.residual = true;
   return tessera::EgcNet<>(net);
 }
 
@@ -133,6 +171,16 @@ AnyModel<> rev_sage(const Options& o, const Sizes& sizes) {
                                 .layers = o.layers,
                                 .dropout = o.dropout,
                                 .seed = sizes.seed});
+}
+
+AnyModel<> rev_gen(const Options& o, const Sizes& sizes) {
+  return tessera::RevGenNet<>({.in = sizes.features,
+                               .hidden = o.hidden,
+                               .out = sizes.classes,
+                               .layers = o.layers,
+                               .dropout = o.dropout,
+                               .seed = sizes.seed,
+                               .conv = {.learn_t = true, .norm = tessera::NormKind::layer}});
 }
 
 struct Entry {
@@ -154,10 +202,18 @@ constexpr std::array kModels{
     Entry{"tag", plain<tessera::TagNet<>>},
     Entry{"cheb", plain<tessera::ChebNet<>>},
     Entry{"jumping", plain<tessera::JumpingGcnNet<>>},
+    Entry{"jumping-lstm", jumping_lstm},
+    Entry{"gated-gcn", stack<tessera::GatedGcnNet<>>},
+    Entry{"gen", ends<tessera::GenNet<>>},
+    Entry{"gcn-ends", ends<tessera::GcnNet<>>},
+    Entry{"gat-ends", gat_ends},
+    Entry{"gin-ends", gin_ends},
+    Entry{"pna-ends", ends<tessera::PnaNet<>>},
     Entry{"egc-s", egc<false>},
     Entry{"egc-m", egc<true>},
     Entry{"graph-saint", graph_saint},
     Entry{"rev-sage", rev_sage},
+    Entry{"rev-gen", rev_gen},
 };
 
 }  // namespace
