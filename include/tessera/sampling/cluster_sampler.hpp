@@ -69,6 +69,19 @@ class ClusterSampler {
     return members_.span().subspan(part_ptr_[p], part_ptr_[p + 1] - part_ptr_[p]);
   }
 
+  std::size_t num_nodes() const noexcept { return num_nodes_; }
+  std::size_t clusters_per_batch() const noexcept { return options_.clusters_per_batch; }
+
+  /// The nodes of a batch, ascending.
+  ///
+  /// Errors   ShapeError, IndexError as `sample`
+  void batch_nodes(const SampleSource& source, BatchKey key, Workspace& workspace,
+                   Array<NodeId>& nodes) const {
+    check(source, key);
+    choose_parts(key, workspace);
+    join_parts(workspace.chosen, nodes);
+  }
+
   std::size_t num_batches(const SampleSource&) const noexcept {
     return num_parts() == 0 ? 0 : (num_parts() - 1) / options_.clusters_per_batch + 1;
   }
@@ -77,14 +90,7 @@ class ClusterSampler {
   ///          num_batches() or more; otherwise as induced_block
   void sample(const SampleSource& source, const AggregationSpec& spec, BatchKey key, Workspace& workspace,
               MiniBatch& batch) const {
-    if (source.graph.num_rows != num_nodes_) {
-      throw ShapeError(message("ClusterSampler::sample: source.graph has ", source.graph.num_rows,
-                               " nodes, want ", num_nodes_, " as parts has"));
-    }
-    if (key.batch >= num_batches(source)) {
-      throw IndexError(message("ClusterSampler::sample: key.batch is ", key.batch, ", want less than ",
-                               num_batches(source)));
-    }
+    check(source, key);
     validate(spec);
     make_room(source, spec, workspace, batch);
     choose_parts(key, workspace);
@@ -96,6 +102,17 @@ class ClusterSampler {
   }
 
  private:
+  void check(const SampleSource& source, BatchKey key) const {
+    if (source.graph.num_rows != num_nodes_) {
+      throw ShapeError(message("ClusterSampler::sample: source.graph has ", source.graph.num_rows,
+                               " nodes, want ", num_nodes_, " as parts has"));
+    }
+    if (key.batch >= num_batches(source)) {
+      throw IndexError(message("ClusterSampler::sample: key.batch is ", key.batch, ", want less than ",
+                               num_batches(source)));
+    }
+  }
+
   /// Counting sort of the nodes by part, stable, without the empty parts.
   void group_by_part(std::span<const PartId> parts) {
     const std::size_t limit = std::max<std::size_t>(parts.size(), std::size_t{1} << 20);
