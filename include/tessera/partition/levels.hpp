@@ -12,6 +12,7 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/partition/coarsen/coarsener.hpp"
 #include "tessera/partition/detail/level_graph.hpp"
+#include "tessera/partition/detail/phases.hpp"
 #include "tessera/partition/fill.hpp"
 #include "tessera/partition/partition.hpp"
 #include "tessera/partition/refine/balancer.hpp"
@@ -25,35 +26,40 @@ namespace tessera::detail::multilevel {
 /// The numbers behind an effort.
 struct Plan {
   std::size_t nodes_per_block = 2000;  ///< C: a level of n nodes is cut into about n / C blocks
-  std::size_t split_ahead = 2;  ///< all k blocks are there from n / split_ahead nodes on: C shrinks for that
-  int attempts = 1;             ///< whole runs of each bisection while there are few blocks
-  int repetitions = 4;          ///< of each construction inside a run
-  int cluster_rounds = 3;
+  int attempts = 6;                    ///< whole runs of each bisection; half as many among many blocks
+  int repetitions = 4;                 ///< of each construction inside a run
+  int cluster_rounds = 5;
   int label_rounds = 5;
   int fm_rounds = 10;
   std::size_t fm_improvement = 1000;  ///< a round must gain more than cut / this to be followed by another
   double fm_budget = 5;               ///< edges a level's searches visit, per stored edge
   std::size_t fm_edges = std::size_t{1} << 21;  ///< larger levels get label propagation alone
   std::size_t fm_group_edges = std::size_t{1} << 19;
-  int runs = 1;    ///< whole partitions, the best of which is returned
-  int cycles = 0;  ///< times the result is coarsened inside its blocks and refined again
+  int runs = 1;                    ///< whole partitions, the best of which is returned
+  int cycles = 0;                  ///< times the result is coarsened inside its blocks and refined again
+  PhaseSeconds* phases = nullptr;  ///< where to note the time each step takes, if anywhere
 };
 
 inline Plan plan_for(PartitionEffort effort, std::size_t edges) {
   Plan plan;
-  if (edges > (std::size_t{1} << 20) && effort != PartitionEffort::high) {
+  if (edges > (std::size_t{1} << 20)) {
+    plan.attempts = 3;
+    plan.cluster_rounds = 3;
+  }
+  if (edges > (std::size_t{1} << 21)) {
+    plan.attempts = 2;
     plan.cluster_rounds = 2;
     plan.label_rounds = 3;
     plan.fm_budget = 2;
   }
   if (effort == PartitionEffort::fast) {
+    plan.attempts = 1;
     plan.repetitions = 2;
     plan.label_rounds = 3;
     plan.fm_rounds = 0;
   }
   if (effort == PartitionEffort::high) {
-    plan.split_ahead = 1;
-    plan.attempts = 4;
+    plan = Plan{};
     plan.fm_rounds = 20;
     plan.fm_improvement = 5000;
     plan.fm_budget = 1000;
@@ -77,10 +83,17 @@ class Refiner {
  public:
   /// `last` tells that no split follows on this level; before a split only small graphs get local search.
   void run(const LevelGraph& graph, const Plan& plan, bool last, std::uint64_t key, BlockState& state) {
-    balancer_.run(graph, state);
-    propagation_.run(graph, {.rounds = plan.label_rounds, .key = key}, state);
+    {
+      const PhaseTimer timer(plan.phases, Phase::balance);
+      balancer_.run(graph, state);
+    }
+    {
+      const PhaseTimer timer(plan.phases, Phase::labels);
+      propagation_.run(graph, {.rounds = plan.label_rounds, .key = key}, state);
+    }
     if (!last && graph.col.size() > kSmallGraph) return;
     if (graph.col.size() > plan.fm_edges) return;
+    const PhaseTimer timer(plan.phases, Phase::search);
     fm_.run(graph,
             {.rounds = plan.fm_rounds,
              .improvement = plan.fm_improvement,
@@ -118,7 +131,8 @@ inline void cycle(const LevelGraph& finest, Weight limit, const Plan& plan, std:
            .nodes_per_block = 1000,
            .blocks = k,
            .rounds = plan.cluster_rounds,
-           .key = key},
+           .key = key,
+           .phases = plan.phases},
           &state.block);
   for (std::size_t level = levels.graph.size(); level-- > 0;) {
     if (level + 1 < levels.graph.size()) {
@@ -138,21 +152,23 @@ inline void cycle(const LevelGraph& finest, Weight limit, const Plan& plan, std:
 inline BlockState partition_levels(const LevelGraph& finest, std::size_t k, Weight limit, const Plan& plan,
                                    std::uint64_t key) {
   // Many blocks must be there long before the finest level, where splitting would cost most.
-  const std::size_t nodes_per_block =
-      std::clamp<std::size_t>(finest.num_nodes / (plan.split_ahead * k), 60, plan.nodes_per_block);
-  Hierarchy levels;
-  levels.graph.push_back(borrow(finest));
-  coarsen(levels, {.stop_nodes = 2 * nodes_per_block,
-                   .nodes_per_block = nodes_per_block,
-                   .blocks = k,
-                   .rounds = plan.cluster_rounds,
-                   .key = hash(key, 1)});
-
+  const std::size_t nodes_per_block = std::clamp<std::size_t>(finest.num_nodes / k, 60, plan.nodes_per_block);
   BlockTree tree;
   tree.final_blocks = k;
-  tree.average = (levels.graph[0].total_weight + static_cast<Weight>(k) - 1) / static_cast<Weight>(k);
+  tree.average = (finest.total_weight + static_cast<Weight>(k) - 1) / static_cast<Weight>(k);
   tree.limit = limit;
   tree.finals.assign(1, static_cast<std::uint32_t>(k));
+  Hierarchy levels;
+  levels.graph.push_back(borrow(finest));
+  coarsen(levels,
+          {.stop_nodes = 2 * nodes_per_block,
+           .nodes_per_block = nodes_per_block,
+           .blocks = k,
+           .slack_percent = std::clamp<Weight>((limit - tree.average) / (tree.average / 100 + 1), 3, 50),
+           .rounds = plan.cluster_rounds,
+           .key = hash(key, 1),
+           .phases = plan.phases});
+
   BlockState state;
   state.block.assign(levels.graph.back().num_nodes, 0);
   BlockSplitter splitter;
@@ -177,8 +193,11 @@ inline BlockState partition_levels(const LevelGraph& finest, std::size_t k, Weig
     };
     if (tree.num_blocks() >= wanted) refine();
     while (tree.num_blocks() < wanted) {
-      splitter.run(graph, {.attempts = plan.attempts, .repetitions = plan.repetitions, .seed = level_key},
-                   finest_level, tree, state.block);
+      {
+        const PhaseTimer timer(plan.phases, Phase::split);
+        splitter.run(graph, {.attempts = plan.attempts, .repetitions = plan.repetitions, .seed = level_key},
+                     finest_level, tree, state.block);
+      }
       refine();
     }
   }

@@ -50,7 +50,7 @@ inline LevelGraph contract(const LevelGraph& graph, std::span<const NodeId> coar
     Array<Weight> weight;
   };
   constexpr std::size_t kWave = 32;
-  const std::size_t grain = std::clamp<std::size_t>(coarse_nodes / (8 * kWave), 16, 512);
+  const std::size_t grain = std::clamp<std::size_t>(coarse_nodes / (16 * kWave), 16, 512);
   const std::size_t blocks = (coarse_nodes + grain - 1) / grain;
   std::vector<Buffer> buffers(std::min(blocks, kWave));
   LevelGraph out;
@@ -70,8 +70,7 @@ inline LevelGraph contract(const LevelGraph& graph, std::span<const NodeId> coar
       Weight weight = 0;
       for (const NodeId v : members[c]) {
         weight += graph.weight_of(v);
-        graph.for_neighbors(v, [&](NodeId u, Weight w) {
-          const NodeId to = coarse.data()[u];
+        graph.for_values(v, coarse.data(), [&](NodeId to, Weight w) {
           if (to != c) rating.add(to, w);
         });
       }

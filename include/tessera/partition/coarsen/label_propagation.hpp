@@ -123,7 +123,7 @@ class ClusterLabelPropagation {
     active_[v] = 0;
     rating.clear();
     if (options_.within.empty()) {
-      graph_->for_neighbors(v, [&](NodeId u, Weight w) { rating.add(label.data()[u], w); });
+      graph_->for_values(v, label.data(), [&](NodeId c, Weight w) { rating.add(c, w); });
     } else {
       const Block block = options_.within[v];
       graph_->for_neighbors(v, [&](NodeId u, Weight w) {

@@ -86,6 +86,29 @@ struct LevelGraph {
       for (std::size_t e = begin; e < end; ++e) f(to[e], Weight{1});
     }
   }
+  /// Calls f(value[neighbour], edge weight) for every stored edge of v, in order; fetches values ahead.
+  template <class T, class F>
+  void for_values(std::size_t v, const T* value, F&& f) const {
+    constexpr std::size_t kAhead = 16;
+    const auto begin = static_cast<std::size_t>(row_ptr[v]);
+    const auto end = static_cast<std::size_t>(row_ptr[v + 1]);
+    const NodeId* const to = col.data();
+    const auto walk = [&](auto&& weight) {
+      std::size_t e = begin;
+      for (; e + kAhead < end; ++e) {
+        __builtin_prefetch(value + to[e + kAhead]);
+        f(value[to[e]], weight(e));
+      }
+      for (; e < end; ++e) f(value[to[e]], weight(e));
+    };
+    if (const std::int32_t* const weight = edge_weight.data()) {
+      walk([weight](std::size_t e) { return Weight{weight[e]}; });
+    } else if (const Weight* const wide = wide_edge_weight.data()) {
+      walk([wide](std::size_t e) { return wide[e]; });
+    } else {
+      walk([](std::size_t) { return Weight{1}; });
+    }
+  }
   bool weighted() const noexcept { return !edge_weight.empty() || !wide_edge_weight.empty(); }
 };
 

@@ -115,7 +115,7 @@ class RefineFm {
     for (std::size_t i = 0; i < search_[0].num_met(); ++i) {
       if (search_[0].on_border(i)) border_.push_back(search_[0].met(i));
     }
-    std::fill(board_.locked.begin(), board_.locked.end(), std::uint8_t{0});
+    for (SearchBoard::Mark& mark : board_.mark) mark.locked = 0;
     shuffle_border(key);
   }
 

@@ -8,10 +8,13 @@
 #include <cstdlib>
 #include <limits>
 #include <span>
+#include <vector>
 
 #include "tessera/core/array.hpp"
+#include "tessera/core/parallel.hpp"
 #include "tessera/core/rng.hpp"
 #include "tessera/partition/detail/level_graph.hpp"
+#include "tessera/partition/detail/loops.hpp"
 #include "tessera/partition/detail/rating_map.hpp"
 #include "tessera/partition/refine/block_state.hpp"
 
@@ -25,18 +28,53 @@ struct Connection {
 
 /// What the searches of one round share. A search writes what belongs to nodes in blocks of its own group.
 ///
-/// Shapes   row, heap_slot, locked [n]; group [k]
+/// Shapes   mark [n], group [k]
 struct SearchBoard {
-  Array<std::uint32_t> row;        ///< index in the group's rows plus one; 0 has none
-  Array<std::uint32_t> heap_slot;  ///< position in the group's heap plus one; 0 is not in it
-  Array<std::uint8_t> locked;      ///< moved in this round
-  Array<std::uint32_t> group;      ///< of a block
+  struct Mark {
+    std::uint32_t row;        ///< index in the group's rows plus one; 0 has none
+    std::uint32_t heap_slot;  ///< position in the group's heap plus one; 0 is not in it
+    std::uint32_t locked;     ///< moved in this round
+  };
+  Array<Mark> mark;
+  Array<std::uint32_t> group;  ///< of a block
 
   void reset(std::size_t nodes) {
-    row.assign(nodes, 0);
-    heap_slot.assign(nodes, 0);
-    locked.assign(nodes, 0);
+    mark.resize(nodes);
+    parallel_for(nodes, kNodeGrain, [&](std::size_t begin, std::size_t end) {
+      std::fill(mark.data() + begin, mark.data() + end, Mark{0, 0, 0});
+    });
   }
+};
+
+/// Rows of connections behind each other; what was handed out stays where it is.
+class ConnectionRows {
+ public:
+  Connection* take(std::size_t count) {
+    if (used_ + count > room_) {
+      const std::size_t chunk = next_++;
+      if (chunk == chunks_.size()) chunks_.emplace_back();
+      room_ = std::max(count, kChunk);
+      chunks_[chunk].resize(room_);
+      room_ = chunks_[chunk].size();
+      at_ = chunks_[chunk].data();
+      used_ = 0;
+    }
+    used_ += count;
+    return at_ + used_ - count;
+  }
+  /// Takes everything back.
+  void clear() noexcept {
+    next_ = 0;
+    used_ = room_ = 0;
+  }
+
+ private:
+  static constexpr std::size_t kChunk = 1 << 15;
+
+  std::vector<Array<Connection>> chunks_;
+  std::size_t next_ = 0;
+  Connection* at_ = nullptr;
+  std::size_t used_ = 0, room_ = 0;
 };
 
 /// Local k-way FM searches among the blocks of one group: start at a few border nodes, make the best move,
@@ -58,7 +96,7 @@ class GroupSearch {
   /// Forgets all rows: the blocks have changed from outside, or the groups have.
   void clear() {
     row_.clear();
-    entry_.clear();
+    rows_.clear();
   }
 
   /// Searches from `border`, nodes of the group's blocks; returns by how much the cut fell.
@@ -69,6 +107,10 @@ class GroupSearch {
     board_ = &board;
     group_ = group;
     work_ = 0;
+    if (blocks_ != state.num_blocks()) {
+      blocks_ = state.num_blocks();
+      rating_ = RatingMap(blocks_);
+    }
     patience_ = static_cast<Weight>(std::bit_width(graph.num_nodes) * 2 / 3);
     Weight gain = 0;
     for (std::size_t i = 0; i < border.size() && work_ < options.budget; i += options.seeds) {
@@ -85,7 +127,9 @@ class GroupSearch {
   /// Whether a met node has neighbours in other blocks of the group.
   bool on_border(std::size_t i) const noexcept {
     const Row& row = row_.data()[i];
-    return row.size > 1 || (row.size == 1 && entry_.data()[row.start].block != state_->block[row.node]);
+    const Block own = state_->block.data()[row.node];
+    return std::any_of(row.first, row.first + row.size,
+                       [own](const Connection& c) { return c.block != own && c.weight != 0; });
   }
 
  private:
@@ -93,8 +137,9 @@ class GroupSearch {
   static constexpr Weight kMaxGain = Weight{1} << 40;  // in the decision to stop: squares must not overflow
   static constexpr std::size_t kHubDegree = 1000;  // hubs do not spread a search and are met as seeds only
 
+  // A node with k neighbours or more has an entry for every block, in order; others list the blocks they touch.
   struct Row {
-    std::size_t start;
+    Connection* first;
     NodeId node;
     std::uint32_t size;
     Block target;
@@ -110,11 +155,17 @@ class GroupSearch {
   };
 
   bool mine(Block block) const noexcept { return board_->group.data()[block] == group_; }
+  // Other groups may be moving v, but never into or out of this one.
+  Block block_of(NodeId v) const noexcept {
+    return std::atomic_ref<Block>(state_->block.data()[v]).load(std::memory_order_relaxed);
+  }
+  void set_block(NodeId v, Block block) noexcept { atomic_set(state_->block.data()[v], block); }
+  SearchBoard::Mark& mark(NodeId v) noexcept { return board_->mark.data()[v]; }
 
   Weight search(std::span<const NodeId> seeds) {
     for (const NodeId v : seeds) {
-      if (board_->locked.data()[v] != 0 || board_->heap_slot.data()[v] != 0) continue;
-      if (board_->row.data()[v] == 0) meet(v);
+      if (mark(v).locked != 0 || mark(v).heap_slot != 0) continue;
+      if (mark(v).row == 0) meet(v);
       enter(v);
     }
     moves_.clear();
@@ -154,7 +205,7 @@ class GroupSearch {
       const uint128 lhs = static_cast<uint128>(4 * steps + 1) * total_magnitude * total_magnitude;
       if (steps > patience_ && lhs >= static_cast<uint128>(steps) * squares) break;
     }
-    for (const Item& item : heap_) board_->heap_slot.data()[item.node] = 0;
+    for (const Item& item : heap_) mark(item.node).heap_slot = 0;
     heap_.clear();
     while (moves_.size() > best_moves) {
       const Move last = moves_[moves_.size() - 1];
@@ -164,25 +215,33 @@ class GroupSearch {
     return best;
   }
 
-  Row& row_of(NodeId v) noexcept { return row_.data()[board_->row.data()[v] - 1]; }
+  Row& row_of(NodeId v) noexcept { return row_.data()[mark(v).row - 1]; }
 
   // Lists what v is bound to in the group.
   void meet(NodeId v) {
-    rating_.clear();
-    graph_->for_neighbors(v, [&](NodeId u, Weight w) {
-      const Block b = state_->block.data()[u];
-      if (mine(b)) rating_.add(b, w);
-    });
     const std::size_t degree = graph_->degree(v);
     work_ += degree;
-    const std::size_t start = entry_.size();
-    const std::size_t capacity = std::min<std::size_t>(degree, state_->num_blocks());
-    if (start + capacity > entry_.capacity()) entry_.reserve(2 * (start + capacity));
-    entry_.resize(start + capacity);
-    Connection* to = entry_.data() + start;
-    for (const RatingMap::Entry& entry : rating_.entries()) *to++ = {entry.key, entry.weight};
-    row_.push_back({start, v, static_cast<std::uint32_t>(rating_.size()), 0});
-    board_->row.data()[v] = static_cast<std::uint32_t>(row_.size());
+    const bool dense = degree >= blocks_;
+    Connection* const first = rows_.take(dense ? blocks_ : degree);
+    std::size_t size = blocks_;
+    if (dense) {
+      for (std::size_t b = 0; b < blocks_; ++b) first[b] = {static_cast<Block>(b), 0};
+      graph_->for_neighbors(v, [&](NodeId u, Weight w) {
+        const Block b = block_of(u);
+        if (mine(b)) first[b].weight += w;
+      });
+    } else {
+      rating_.clear();
+      graph_->for_neighbors(v, [&](NodeId u, Weight w) {
+        const Block b = block_of(u);
+        if (mine(b)) rating_.add(b, w);
+      });
+      size = rating_.size();
+      Connection* to = first;
+      for (const RatingMap::Entry& entry : rating_.entries()) *to++ = {entry.key, entry.weight};
+    }
+    row_.push_back({first, v, static_cast<std::uint32_t>(size), 0});
+    mark(v).row = static_cast<std::uint32_t>(row_.size());
   }
 
   // Puts a met node into the heap if it can go anywhere.
@@ -194,31 +253,33 @@ class GroupSearch {
   }
 
   void move(NodeId v, Block to) {
-    const Block from = state_->block.data()[v];
+    const Block from = block_of(v);
     const Weight node = graph_->weight_of(v);
-    state_->block.data()[v] = to;
+    set_block(v, to);
     state_->weight.data()[from] -= node;
     state_->weight.data()[to] += node;
     moves_.push_back({v, from, to});
-    board_->locked.data()[v] = 1;
+    mark(v).locked = 1;
     const std::size_t degree = graph_->degree(v);
     const bool spread = degree <= kHubDegree;
     work_ += degree;
     graph_->for_neighbors(v, [&](NodeId u, Weight w) {
-      if (!mine(state_->block.data()[u])) return;
-      if (board_->row.data()[u] == 0) {
+      if (!mine(block_of(u))) return;
+      const SearchBoard::Mark at = mark(u);
+      if (at.row == 0) {
         if (!spread || graph_->degree(u) > kHubDegree) return;
         meet(u);
         enter(u);
         return;
       }
-      shift(row_of(u), from, to, w);
-      if (board_->locked.data()[u] != 0) return;
-      if (board_->heap_slot.data()[u] == 0) {
+      Row& row = row_.data()[at.row - 1];
+      shift(row, from, to, w);
+      if (at.locked != 0) return;
+      if (at.heap_slot == 0) {
         if (spread && graph_->degree(u) <= kHubDegree) enter(u);
         return;
       }
-      const Weight gain = choose_target(row_of(u));
+      const Weight gain = choose_target(row);
       if (gain == kNoMove) {
         remove(u);
       } else {
@@ -229,21 +290,25 @@ class GroupSearch {
 
   void undo(const Move& made) {
     const Weight node = graph_->weight_of(made.node);
-    state_->block.data()[made.node] = made.from;
+    set_block(made.node, made.from);
     state_->weight.data()[made.to] -= node;
     state_->weight.data()[made.from] += node;
-    board_->locked.data()[made.node] = 0;
+    mark(made.node).locked = 0;
     work_ += graph_->degree(made.node);
     graph_->for_neighbors(made.node, [&](NodeId u, Weight w) {
-      if (board_->row.data()[u] != 0 && mine(state_->block.data()[u]))
-        shift(row_of(u), made.to, made.from, w);
+      if (mine(block_of(u)) && mark(u).row != 0) shift(row_of(u), made.to, made.from, w);
     });
   }
 
   // Weight goes from one block to another in a row. A row never outgrows the number of neighbours.
   void shift(Row& row, Block from, Block to, Weight weight) noexcept {
-    Connection* const first = entry_.data() + row.start;
+    Connection* const first = row.first;
     std::uint32_t size = row.size;
+    if (size == blocks_) {
+      first[from].weight -= weight;
+      first[to].weight += weight;
+      return;
+    }
     Connection* at_to = nullptr;
     Connection* at_from = nullptr;
     for (std::uint32_t i = 0; i < size; ++i) {
@@ -268,8 +333,8 @@ class GroupSearch {
 
   // The gain of moving a met node to its best block with room, noted as its target; kNoMove if there is none.
   Weight choose_target(Row& row) noexcept {
-    const Connection* const first = entry_.data() + row.start;
-    const Block own = state_->block.data()[row.node];
+    const Connection* const first = row.first;
+    const Block own = block_of(row.node);
     const Weight node = graph_->weight_of(row.node);
     const Weight* const weight = state_->weight.data();
     const Weight* const limit = state_->limit.data();
@@ -293,7 +358,7 @@ class GroupSearch {
   // A binary max-heap that knows where every node stands.
   void place(std::size_t at, Item item) noexcept {
     heap_.data()[at] = item;
-    board_->heap_slot.data()[item.node] = static_cast<std::uint32_t>(at + 1);
+    mark(item.node).heap_slot = static_cast<std::uint32_t>(at + 1);
   }
   void sift_up(std::size_t at, Item item) noexcept {
     for (; at > 0 && heap_.data()[(at - 1) / 2].gain < item.gain; at = (at - 1) / 2) {
@@ -311,7 +376,7 @@ class GroupSearch {
     place(at, item);
   }
   void update(NodeId v, Weight gain) noexcept {
-    const std::size_t at = board_->heap_slot.data()[v] - 1;
+    const std::size_t at = mark(v).heap_slot - 1;
     const Weight old = heap_.data()[at].gain;
     if (gain > old) {
       sift_up(at, {gain, v});
@@ -320,8 +385,8 @@ class GroupSearch {
     }
   }
   void remove(NodeId v) noexcept {
-    const std::size_t at = board_->heap_slot.data()[v] - 1;
-    board_->heap_slot.data()[v] = 0;
+    const std::size_t at = mark(v).heap_slot - 1;
+    mark(v).heap_slot = 0;
     const Weight old = heap_.data()[at].gain;
     const Item last = heap_.data()[heap_.size() - 1];
     heap_.resize(heap_.size() - 1);
@@ -338,10 +403,11 @@ class GroupSearch {
   BlockState* state_ = nullptr;
   SearchBoard* board_ = nullptr;
   std::uint32_t group_ = 0;
+  std::size_t blocks_ = 0;
   std::size_t work_ = 0;
   Weight patience_ = 0;
   Array<Row> row_;
-  Array<Connection> entry_;
+  ConnectionRows rows_;
   Array<Item> heap_;
   Array<Move> moves_;
   RatingMap rating_;

@@ -63,7 +63,7 @@ class RefineLabelPropagation {
 
   std::size_t sub_round(std::size_t turn, std::uint64_t key, BlockState& state) {
     parallel_for(graph_->num_nodes, kGrain, [&](std::size_t begin, std::size_t end) {
-      RatingMap rating;
+      RatingMap rating(state.num_blocks());
       std::size_t at = begin;
       for (std::size_t v = begin; v < end; ++v) {
         if (turn_.data()[v] != turn || active_.data()[v] == 0) continue;
@@ -95,7 +95,7 @@ class RefineLabelPropagation {
     const std::span<const Weight> block_weight = state.weight, limit = state.limit;
     const Block own = block[v];
     rating.clear();
-    graph_->for_neighbors(v, [&](NodeId u, Weight w) { rating.add(block.data()[u], w); });
+    graph_->for_values(v, block.data(), [&](Block b, Weight w) { rating.add(b, w); });
     if (rating.size() == 0 || (rating.size() == 1 && rating.entries()[0].key == own)) return false;
     const Weight internal = rating[own];
     const Weight node = graph_->weight_of(v);
