@@ -41,6 +41,23 @@ class BufferPool {
     std::size_t used_bytes = 0;  ///< in use
   };
 
+  /// Another place for large blocks, such as a file.
+  struct LargeBlocks {
+    virtual ~LargeBlocks() = default;
+    /// A block of exactly `bytes`; throws where there is no room.
+    virtual std::byte* acquire(std::size_t bytes) = 0;
+    /// False if the block is not from here.
+    virtual bool release(Block block) noexcept = 0;
+  };
+  /// Takes blocks of at least `from` bytes from `place` until told otherwise; with kNoLargeBlocks none are, but those
+  /// that are out still return there. The place must outlive its blocks.
+  void set_large_blocks(LargeBlocks* place, std::size_t from) noexcept {
+    const std::lock_guard lock(mutex_);
+    large_ = place;
+    large_from_ = from;
+  }
+  static constexpr std::size_t kNoLargeBlocks = static_cast<std::size_t>(-1);
+
   /// The pool all tensors share. It is never destroyed: tensors of static lifetime may outlive everything
   /// else.
   static BufferPool& global() {
@@ -60,6 +77,12 @@ class BufferPool {
     if (bytes == 0) return {};
     const int size_class = class_of(bytes);
     const std::size_t capacity = class_bytes(size_class);
+    LargeBlocks* large = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      if (capacity >= large_from_) large = large_;
+    }
+    if (large != nullptr) return {large->acquire(capacity), capacity};
     {
       const std::lock_guard lock(mutex_);
       stats_.used_bytes += capacity;
@@ -87,6 +110,7 @@ class BufferPool {
     const auto size_class = static_cast<std::size_t>(class_of(block.bytes));
     TESSERA_ASSERT(light, class_bytes(static_cast<int>(size_class)) == block.bytes);
     const std::lock_guard lock(mutex_);
+    if (large_ != nullptr && large_->release(block)) return;
     stats_.used_bytes -= block.bytes;
     Link* link = ::new (block.data) Link{free_[size_class]};
     free_[size_class] = link;
@@ -163,6 +187,8 @@ class BufferPool {
 
   mutable std::mutex mutex_;
   std::array<Link*, kClasses> free_{};
+  LargeBlocks* large_ = nullptr;
+  std::size_t large_from_ = kNoLargeBlocks;
   Stats stats_;
 };
 

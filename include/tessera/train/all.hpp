@@ -21,6 +21,7 @@
 #include "tessera/train/report.hpp"
 #include "tessera/train/roc_auc.hpp"
 #include "tessera/train/role_targets.hpp"
+#include "tessera/train/spill.hpp"
 #include "tessera/train/svg_plot.hpp"
 #include "tessera/train/system_info.hpp"
 #include "tessera/train/trainer.hpp"

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <limits>
 #include <span>
 #include <type_traits>
@@ -21,11 +22,15 @@
 #include "tessera/kernels/rows.hpp"
 #include "tessera/nn/concepts.hpp"
 #include "tessera/train/concepts.hpp"
+#include "tessera/train/spill.hpp"
 
 namespace tessera {
 
 struct InferOptions {
   std::size_t memory_budget = 0;  ///< bytes of activations at any time; 0 = as many as it takes
+  /// A folder for what the budget does not hold: layers then run whole, their matrices in mapped files without a name.
+  /// Empty: layers run in blocks of rows, in memory.
+  std::filesystem::path spill = {};
 };
 
 namespace detail {
@@ -36,6 +41,14 @@ void copy_rows(MatrixView<const X> from, MatrixView<T> to) {
   parallel_for(from.rows(), 256, [&](std::size_t i, std::size_t end) {
     for (; i < end; ++i) std::copy(from.row(i).begin(), from.row(i).end(), to.row(i).begin());
   });
+}
+
+/// Columns of the widest matrix among the parameters.
+template <class M>
+std::size_t widest_parameter(const M& model) {
+  std::size_t width = 1;
+  for (const ParameterInfo& p : model.parameters().parameters()) width = std::max(width, p.cols);
+  return width;
 }
 
 /// One layer over all rows, block by block inside `bytes` of scratch.
@@ -77,7 +90,8 @@ Tensor<typename M::Scalar> infer_layer_in_blocks(const M& model, std::size_t lay
 /// Shapes   adjacency [N, N], features [N, F_in] -> [N, C]
 /// Cost     the forward pass; in blocks, inputs that several blocks read are gathered and transformed by
 ///          each
-/// Errors   ShapeError if the shapes do not fit; ConfigError if the budget is below what two layers'
+/// Errors   ShapeError if the shapes do not fit; FormatError if the folder to spill to has no room, before anything is
+///          computed where that can be told; ConfigError if without one the budget is below what two layers'
 ///          activations take, or blocks of rows would change the result (norms over all rows)
 /// Threads  result independent of T
 template <Model M>
@@ -96,6 +110,14 @@ Tensor<typename M::Scalar> infer(const M& model, const Adjacency& adjacency, Mat
   // A model that keeps its layers' outputs passes over the graph itself.
   if constexpr (requires { model.infer_layers(adjacency, features, options.memory_budget); }) {
     if (auto logits = model.infer_layers(adjacency, features, options.memory_budget)) return *std::move(logits);
+  }
+  if (options.memory_budget != 0 && !options.spill.empty()) {
+    // Two inputs, a product and an output of the widest layer, guessed by what is known of widths.
+    const std::size_t width = std::max({features.cols(), model.out_features(), detail::widest_parameter(model)});
+    SpillScope spill(options.spill, options.memory_budget, 4 * n * width * sizeof(T));
+    const Tensor<T> logits = infer(model, adjacency, features, {});
+    spill.stop();
+    return Tensor<T>::copy_of(logits.view());
   }
   Tensor<T> hidden;
   NoTape<T> ctx;
