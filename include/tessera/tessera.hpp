@@ -7,6 +7,7 @@
 #include "tessera/distill/all.hpp"
 #include "tessera/distill/all.hpp"
 #include "tessera/graph/all.hpp"
+#include "tessera/history/all.hpp"
 #include "tessera/io/all.hpp"
 #include "tessera/kernels/all.hpp"
 #include "tessera/nn/all.hpp"
