@@ -187,9 +187,9 @@ class BufferPool {
 
   mutable std::mutex mutex_;
   std::array<Link*, kClasses> free_{};
+  Stats stats_;
   LargeBlocks* large_ = nullptr;
   std::size_t large_from_ = kNoLargeBlocks;
-  Stats stats_;
 };
 
 }  // namespace tessera
