@@ -12,7 +12,7 @@ if [ ! -d "$data" ]; then
 fi
 scripts/install_dependencies.sh
 cmake --preset release >/dev/null
-cmake --build build/release --target full_graph cluster_gcn sgc gat egc deep_reversible graph_classification >/dev/null
+cmake --build build/release --target full_graph cluster_gcn sgc gat egc deep_reversible graph_classification graphsaint neighbor_sampling correct_and_smooth >/dev/null
 reports=build/release/accuracy
 mkdir -p "$reports"
 failed=0
@@ -79,5 +79,25 @@ row cluster-gcn-toy-ppi-5-q5 95.5 cluster_gcn "${ppi[@]}" --clusters-per-batch 5
 row cluster-gcn-toy-ppi-5-q1 93.5 cluster_gcn "${ppi[@]}"
 row sgc-cora 80.8 sgc --data "$data/cora/planetoid" --weight-decay 1.3026973714e-5 --runs 10
 row sgc-citeseer 71.5 sgc --data "$data/citeseer/planetoid" --epochs 150 --weight-decay 2.3545587233e-5 --runs 10
+
+# Samplers: within a point of full-batch training of the same network, where layers are as large as the method needs.
+wide=(--split 60-20-20-s0 --model gcn --hidden 64 --dropout 0.5 --weight-decay 0 --keep best-metric
+  --runs 5)
+batch=(--epochs 50 --batch-size 512)
+computers=(--data "$data/amazon-computers/npz" "${wide[@]}")
+row computers-full - full_graph "${computers[@]}" --epochs 400
+least=$(awk -v full="$(value "$reports/computers-full.json" test_mean)" 'BEGIN { printf "%.2f", 100 * full - 1 }')
+row computers-neighbor "$least" neighbor_sampling "${computers[@]}" "${batch[@]}" --fanouts 10 10
+row computers-labor-0 "$least" neighbor_sampling "${computers[@]}" "${batch[@]}" --fanouts 10 10 --sampler labor
+row computers-labor-1 "$least" neighbor_sampling "${computers[@]}" "${batch[@]}" --fanouts 10 10 --sampler labor \
+  --labor-iterations 1
+row computers-ladies "$least" neighbor_sampling "${computers[@]}" "${batch[@]}" --sampler ladies --layer-sizes 2048 2048
+row computers-ibmb "$least" neighbor_sampling "${computers[@]}" "${batch[@]}" --sampler ibmb --top-k 32
+row computers-random-nodes "$least" neighbor_sampling "${computers[@]}" --epochs 100 --sampler random-nodes --parts 4
+row computers-saint-rw "$least" graphsaint "${computers[@]}" --inductive=false --size 1000 --epochs 100
+row computers-saint-edge "$least" graphsaint "${computers[@]}" --inductive=false --sampler edge --size 1500 --epochs 130
+
+# Correct & Smooth: features as stored, random 60/20/20 splits; the floor is the mean of an independent run less 2 deviations.
+row correct-and-smooth-cora 86.3 correct_and_smooth --data "$data/cora/planetoid" --features raw --resplit --runs 10
 
 exit $failed
