@@ -33,12 +33,21 @@ TEST_CASE("CRC-32 has its published check value", "[io]") {
 
 TEST_CASE("CRC-32 agrees with its definition at every length and split", "[io]") {
   std::string text;
-  for (int i = 0; i < 70; ++i) {
+  for (int i = 0; i < 280; ++i) {
     CHECK(crc_of(text) == slow_crc(text));
-    for (std::size_t cut = 0; cut <= text.size(); cut += 5) {
+    for (std::size_t cut = 0; cut <= text.size(); cut += 23) {
       CHECK(crc_of(std::string_view(text).substr(cut), crc_of(std::string_view(text).substr(0, cut))) ==
             slow_crc(text));
     }
     text.push_back(static_cast<char>(i * 37 + 11));
+  }
+}
+
+TEST_CASE("CRC-32 by tables and by the processor's multiplication are the same", "[io]") {
+  std::string text;
+  for (int i = 0; i < 5000; ++i) text.push_back(static_cast<char>(i * i >> 3));
+  for (const std::size_t size : {0u, 1u, 63u, 64u, 65u, 127u, 128u, 1000u, 5000u}) {
+    const auto bytes = std::as_bytes(std::span(text)).first(size);
+    CHECK(io::crc32(bytes, 77) == ~io::detail::crc32_tables(~77u, bytes));
   }
 }

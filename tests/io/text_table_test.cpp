@@ -20,22 +20,6 @@ namespace {
 
 std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
-#if defined(TESSERA_HAS_ZLIB)
-std::string gzipped(std::string_view content) {
-  z_stream stream{};
-  REQUIRE(::deflateInit2(&stream, 6, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK);
-  std::string out(::deflateBound(&stream, static_cast<uLong>(content.size())) + 64, '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(content.data()));
-  stream.avail_in = static_cast<uInt>(content.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  REQUIRE(::deflate(&stream, Z_FINISH) == Z_STREAM_END);
-  out.resize(out.size() - stream.avail_out);
-  ::deflateEnd(&stream);
-  return out;
-}
-#endif
-
 std::string joined(io::TextBlocks& text) {
   std::string out;
   while (const auto block = text.next()) {
@@ -64,11 +48,12 @@ TEST_CASE("Blocks of any size give the same lines", "[io]") {
     io::TextBlocks plain(bytes_of(content), "x", io::BlankTail::keep, block);
     CHECK(joined(plain) == content + "\n");
 #if defined(TESSERA_HAS_ZLIB)
-    const std::string packed = gzipped(content.substr(0, 4)) + gzipped("") + gzipped(content.substr(4));
+    const std::string packed =
+        test::gzipped(content.substr(0, 4)) + test::gzipped("") + test::gzipped(content.substr(4));
     io::TextBlocks gz(bytes_of(packed), "x.gz", io::BlankTail::keep, block);
     CHECK(gz.compressed());
     CHECK(joined(gz) == content + "\n");
-    const std::string blank = gzipped("1\n\n2\n\n \n\n");
+    const std::string blank = test::gzipped("1\n\n2\n\n \n\n");
     io::TextBlocks tail(bytes_of(blank), "x.gz", io::BlankTail::ignore, block);
     CHECK(joined(tail) == "1\n\n2\n");
 #endif
@@ -84,23 +69,6 @@ TEST_CASE("Blocks of any size give the same lines", "[io]") {
   io::TextBlocks empty(bytes_of(""), "x");
   CHECK_FALSE(empty.next());
 }
-
-#if defined(TESSERA_HAS_ZLIB)
-TEST_CASE("Damaged gzip files are refused", "[io]") {
-  const std::string good = gzipped("0,1\n1,2\n");
-  REQUIRE(pairs(good).size() == 2);
-  refuses("ZIP-03", {"ends early"}, [&] { pairs(good.substr(0, good.size() - 3)); });
-  std::string crc = good;
-  crc[crc.size() - 6] = static_cast<char>(crc[crc.size() - 6] ^ 1);
-  refuses("ZIP-03", {"damaged", "incorrect data check"}, [&] { pairs(crc); });
-  refuses("ZIP-03", {"4 bytes after the compressed data are no gzip member"}, [&] { pairs(good + "tail"); });
-  const std::size_t refused = test::read_damaged(good, 2000, [](std::span<const std::byte> bytes) {
-    io::TextBlocks text(bytes, "e.csv.gz");
-    io::read_id_pairs(text, 100, 0);
-  });
-  CHECK(refused > 1500);
-}
-#endif
 
 TEST_CASE("Pairs of ids are read whatever stands around them", "[io]") {
   const io::IdPairs p = pairs("0,1\r\n 2 , 3 \n99,0");

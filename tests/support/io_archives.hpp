@@ -114,9 +114,10 @@ struct ZipPart {
 };
 
 #if defined(TESSERA_HAS_ZLIB)
-inline std::string deflated(std::string_view content) {
+inline std::string deflated(std::string_view content, int level = 6, int strategy = Z_DEFAULT_STRATEGY,
+                            int window_bits = -MAX_WBITS) {
   z_stream stream{};
-  REQUIRE(::deflateInit2(&stream, 6, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+  REQUIRE(::deflateInit2(&stream, level, Z_DEFLATED, window_bits, 8, strategy) == Z_OK);
   std::string out(::deflateBound(&stream, static_cast<uLong>(content.size())) + 16, '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(content.data()));
   stream.avail_in = static_cast<uInt>(content.size());
@@ -126,6 +127,9 @@ inline std::string deflated(std::string_view content) {
   out.resize(out.size() - stream.avail_out);
   ::deflateEnd(&stream);
   return out;
+}
+inline std::string gzipped(std::string_view content) {
+  return deflated(content, 6, Z_DEFAULT_STRATEGY, MAX_WBITS + 16);
 }
 #else
 inline std::string deflated(std::string_view) {

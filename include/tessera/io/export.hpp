@@ -17,14 +17,15 @@ namespace tessera::io {
 ///
 /// adj_train.npz is data.train_graph, or the edges between training nodes where that is empty. A directed graph
 /// must be read back with Symmetrise::off.
-/// Errors   ConfigError for an edge with a weight other than 1; FormatError GEN-01, GEN-04
+/// Errors   ConfigError for an edge with a weight other than 1, or if no node has a label; FormatError GEN-01, GEN-04
 void write_graphsaint(const std::filesystem::path& folder, const Dataset& data);
 
 /// Writes the GraphSAGE files of a prefix: <p>-G.json, <p>-id_map.json, <p>-class_map.json, <p>-feats.npy.
 ///
 /// The layout has no word for a node outside the split, since every node that is not held out trains; such nodes are
 /// given the role `unassigned`, or refused while that is Role::none.
-/// Errors   ConfigError for a node without a role, an edge with a weight other than 1; FormatError GEN-01, GEN-04
+/// Errors   ConfigError for a node without a role, an edge with a weight other than 1, or if no node has a label;
+///          FormatError GEN-01, GEN-04
 void write_graphsage(const std::filesystem::path& folder, std::string_view prefix, const Dataset& data,
                      Role unassigned = Role::none);
 
@@ -33,7 +34,7 @@ void write_graphsage(const std::filesystem::path& folder, std::string_view prefi
 ///
 /// Each undirected edge is stored once; a directed graph must be read back with Symmetrise::off. The layout has no
 /// place for a training graph of its own.
-/// Errors   ConfigError for an edge with a weight other than 1; FormatError GEN-01, GEN-04
+/// Errors   ConfigError for an edge with a weight other than 1, or if no node has a label; FormatError GEN-01, GEN-04
 void write_ogb(const std::filesystem::path& folder, const Dataset& data, std::string_view scheme = "stored");
 
 }  // namespace tessera::io

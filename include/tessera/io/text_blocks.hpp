@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -75,17 +74,21 @@ class TextBlocks {
 
   /// How many '\n' there are.
   static std::uint64_t count_lines(std::string_view text) noexcept {
-    constexpr std::uint64_t kLow = 0x7f7f7f7f7f7f7f7f;
-    constexpr std::uint64_t kLines = 0x0a0a0a0a0a0a0a0a;
+    using Bytes [[gnu::vector_size(16)]] = signed char;
+    constexpr std::size_t kRound = 127 * sizeof(Bytes);  // what a signed byte can count
     std::uint64_t count = 0;
-    std::size_t at = 0;
-    for (; at + 8 <= text.size(); at += 8) {
-      std::uint64_t word = 0;
-      std::memcpy(&word, text.data() + at, 8);
-      word ^= kLines;
-      count += static_cast<std::uint64_t>(std::popcount(~(((word & kLow) + kLow) | word | kLow)));
+    while (text.size() >= sizeof(Bytes)) {
+      const std::size_t now = std::min(kRound, text.size()) / sizeof(Bytes) * sizeof(Bytes);
+      Bytes lines{};
+      for (std::size_t at = 0; at < now; at += sizeof(Bytes)) {
+        Bytes bytes;
+        std::memcpy(&bytes, text.data() + at, sizeof bytes);
+        lines -= bytes == '\n';
+      }
+      for (std::size_t k = 0; k < sizeof(Bytes); ++k) count += static_cast<std::uint64_t>(lines[k]);
+      text.remove_prefix(now);
     }
-    for (; at < text.size(); ++at) count += text[at] == '\n' ? 1u : 0u;
+    for (const char c : text) count += c == '\n' ? 1u : 0u;
     return count;
   }
 

@@ -14,8 +14,10 @@
 
 #include "tessera/core/array.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/parallel.hpp"
 #include "tessera/graph/transpose.hpp"
 #include "tessera/io/atomic_file.hpp"
+#include "tessera/io/detail/pieces.hpp"
 #include "tessera/io/export.hpp"
 #include "tessera/io/file_error.hpp"
 #include "tessera/io/gzip_write.hpp"
@@ -40,41 +42,60 @@ inline void require_unweighted(CsrView<> graph, std::string_view writer) {
   }
 }
 
-/// Calls body(source, target) for every edge, each undirected edge of a symmetric graph once (the smaller end first).
+/// Layouts of node tasks have no word for a graph without any label; their readers refuse it.
+inline void require_labels(const Dataset& data, std::string_view writer) {
+  const auto& classes = data.labels.classes;
+  const bool none = std::all_of(classes.begin(), classes.end(), [](std::int32_t y) { return y < 0; });
+  if (none && !data.multilabel()) {
+    throw ConfigError(
+        message(writer, ": no node has a label; write a graph alone as metis or as a container"));
+  }
+}
+
+/// Calls body(source, target) for the edges that are written with row i: of a symmetric graph each undirected edge
+/// once, with its smaller end.
 template <class F>
-void for_each_link(const CsrGraph& graph, F&& body) {
+void for_each_link_of(const CsrGraph& graph, std::size_t i, F&& body) {
   const CsrView<> view = graph.view();
-  for (std::size_t i = 0; i < view.num_rows; ++i) {
-    for (const NodeId j : view.neighbors(i)) {
-      if (!graph.symmetric) {
-        body(j, static_cast<NodeId>(i));
-      } else if (j >= i) {
-        body(static_cast<NodeId>(i), j);
-      }
+  for (const NodeId j : view.neighbors(i)) {
+    if (!graph.symmetric) {
+      body(j, static_cast<NodeId>(i));
+    } else if (j >= i) {
+      body(static_cast<NodeId>(i), j);
     }
   }
 }
 
+inline std::size_t count_links(const CsrGraph& graph) {
+  return parallel_sum<std::size_t>(graph.num_nodes(), 4096, [&](std::size_t i, std::size_t end) {
+    std::size_t count = 0;
+    for (; i < end; ++i) for_each_link_of(graph, i, [&](NodeId, NodeId) { ++count; });
+    return count;
+  });
+}
+
+constexpr std::size_t kNodesPerPiece = 2048;       // rows of a graph, with their links
+constexpr std::size_t kNumbersPerPiece = 1 << 16;  // numbers of a table, or lines
+
 /// The object from row number to class, or to a list of zeros and ones.
 inline void write_class_map(const std::filesystem::path& path, const Dataset& data) {
   AtomicFile file(path);
-  std::string text = "{";
-  for (std::size_t i = 0; i < data.num_nodes(); ++i) {
+  file.write("{");
+  const auto format = [&](std::size_t i, std::string& text) {
     text += message(i == 0 ? "" : ", ", "\"", i, "\": ");
-    if (data.multilabel()) {
-      const auto row = data.labels.indicators.row(i);
-      for (std::size_t c = 0; c < row.size(); ++c)
-        text += message(c == 0 ? "[" : ", ", row[c] != 0.0f ? "1" : "0");
-      text += "]";
-    } else {
-      text += message(data.labels.classes[i]);
+    if (!data.multilabel()) {
+      tessera::detail::append(text, data.labels.classes[i]);
+      return;
     }
-    if (text.size() > (1 << 16)) {
-      file.write(text);
-      text.clear();
+    const auto row = data.labels.indicators.row(i);
+    for (std::size_t c = 0; c < row.size(); ++c) {
+      text += c == 0 ? "[" : ", ";
+      text.push_back(row[c] != 0.0f ? '1' : '0');
     }
-  }
-  file.write(text + "}");
+    text += "]";
+  };
+  rows_in_order(data.num_nodes(), kNodesPerPiece, format, [&](const std::string& text) { file.write(text); });
+  file.write("}");
   file.commit();
 }
 
@@ -122,10 +143,45 @@ inline void write_roles(const std::filesystem::path& path, const Dataset& data) 
   write_file(path, text + "}");
 }
 
+/// <p>-G.json as networkx writes it.
+inline void write_node_link(const std::filesystem::path& path, const Dataset& data, Role unassigned) {
+  AtomicFile file(path);
+  file.write(message("{\"directed\": ", !data.graph.symmetric,
+                     ", \"multigraph\": false, \"graph\": {}, \"nodes\": ["));
+  const auto write_text = [&](const std::string& text) { file.write(text); };
+  const auto node = [&](std::size_t i, std::string& text) {
+    const Role role = data.roles[i] == Role::none ? unassigned : data.roles[i];
+    text += message(i == 0 ? "" : ", ", "{\"id\": ", i, ", \"val\": ", role == Role::val,
+                    ", \"test\": ", role == Role::test, "}");
+  };
+  rows_in_order(data.num_nodes(), kNumbersPerPiece, node, write_text);
+  file.write("], \"links\": [");
+  const auto links = [&](std::size_t i, std::string& text) {
+    for_each_link_of(data.graph, i, [&](NodeId source, NodeId target) {
+      text += ", {\"source\": ";
+      tessera::detail::append(text, source);
+      text += ", \"target\": ";
+      tessera::detail::append(text, target);
+      text += "}";
+    });
+  };
+  bool first = true;
+  rows_in_order(data.num_nodes(), kNodesPerPiece, links, [&](std::string_view text) {
+    if (first && !text.empty()) {
+      text.remove_prefix(2);  // the comma before the first link
+      first = false;
+    }
+    file.write(text);
+  });
+  file.write("]}");
+  file.commit();
+}
+
 }  // namespace detail
 
 TESSERA_DEFINE void write_graphsaint(const std::filesystem::path& folder, const Dataset& data) {
   detail::require_unweighted(data.graph.view(), "write_graphsaint");
+  detail::require_labels(data, "write_graphsaint");
   detail::make_folder(folder);
   detail::write_scipy_pattern(folder / "adj_full.npz", data.graph);
   if (data.train_graph.num_nodes() == data.num_nodes() && data.num_nodes() != 0) {
@@ -141,6 +197,7 @@ TESSERA_DEFINE void write_graphsaint(const std::filesystem::path& folder, const 
 TESSERA_DEFINE void write_graphsage(const std::filesystem::path& folder, std::string_view prefix,
                                     const Dataset& data, Role unassigned) {
   detail::require_unweighted(data.graph.view(), "write_graphsage");
+  detail::require_labels(data, "write_graphsage");
   const std::size_t without = data.nodes(Role::none).size();
   if (without != 0 && unassigned == Role::none) {
     throw ConfigError(
@@ -149,37 +206,15 @@ TESSERA_DEFINE void write_graphsage(const std::filesystem::path& folder, std::st
   }
   detail::make_folder(folder);
   const auto path = [&](std::string_view suffix) { return folder / message(prefix, suffix); };
-  AtomicFile graph(path("-G.json"));
+  detail::write_node_link(path("-G.json"), data, unassigned);
   AtomicFile ids(path("-id_map.json"));
-  graph.write(message("{\"directed\": ", !data.graph.symmetric,
-                      ", \"multigraph\": false, \"graph\": {}, \"nodes\": ["));
   ids.write("{");
-  for (std::size_t i = 0; i < data.num_nodes(); ++i) {
-    const Role role = data.roles[i] == Role::none ? unassigned : data.roles[i];
-    const std::string_view comma = i == 0 ? "" : ", ";
-    graph.write(message(comma, "{\"id\": ", i, ", \"val\": ", role == Role::val,
-                        ", \"test\": ", role == Role::test, "}"));
-    ids.write(message(comma, "\"", i, "\": ", i));
-  }
+  detail::rows_in_order(
+      data.num_nodes(), detail::kNumbersPerPiece,
+      [](std::size_t i, std::string& text) { text += message(i == 0 ? "\"" : ", \"", i, "\": ", i); },
+      [&](const std::string& text) { ids.write(text); });
   ids.write("}");
   ids.commit();
-  graph.write("], \"links\": [");
-  std::string text;
-  bool first = true;
-  detail::for_each_link(data.graph, [&](NodeId source, NodeId target) {
-    text += first ? "{\"source\": " : ", {\"source\": ";
-    tessera::detail::append(text, source);
-    text += ", \"target\": ";
-    tessera::detail::append(text, target);
-    text += "}";
-    first = false;
-    if (text.size() > (1 << 16)) {
-      graph.write(text);
-      text.clear();
-    }
-  });
-  graph.write(text + "]}");
-  graph.commit();
   detail::write_class_map(path("-class_map.json"), data);
   write_npy<float>(path("-feats.npy"), data.features.view());
 }
@@ -187,61 +222,56 @@ TESSERA_DEFINE void write_graphsage(const std::filesystem::path& folder, std::st
 TESSERA_DEFINE void write_ogb(const std::filesystem::path& folder, const Dataset& data,
                               std::string_view scheme) {
   detail::require_unweighted(data.graph.view(), "write_ogb");
+  detail::require_labels(data, "write_ogb");
   const std::filesystem::path raw = folder / "raw";
   const std::filesystem::path split = folder / "split" / std::string(scheme);
   detail::make_folder(raw);
   detail::make_folder(split);
-  const auto write_number = [](const std::filesystem::path& path, std::size_t number) {
+  const auto write_lines = [](const std::filesystem::path& path, std::size_t lines, auto&& value) {
     TextFile file(path);
-    file.text() += message(number, "\n");
-    file.commit();
-  };
-  std::size_t links = 0;
-  {
-    TextFile file(raw / "edge.csv");
-    detail::for_each_link(data.graph, [&](NodeId source, NodeId target) {
-      tessera::detail::append(file.text(), source);
-      file.text().push_back(',');
-      tessera::detail::append(file.text(), target);
-      file.text().push_back('\n');
-      file.pass();
-      ++links;
+    file.rows(lines, detail::kNumbersPerPiece, [&](std::size_t i, std::string& text) {
+      tessera::detail::append(text, value(i));
+      text.push_back('\n');
     });
     file.commit();
-  }
-  write_number(raw / "num-node-list.csv", data.num_nodes());
-  write_number(raw / "num-edge-list.csv", links);
+  };
   const auto write_table = [](const std::filesystem::path& path, MatrixView<const float> values) {
     TextFile file(path);
-    for (std::size_t i = 0; i < values.rows(); ++i) {
-      for (std::size_t j = 0; j < values.cols(); ++j) {
-        if (j != 0) file.text().push_back(',');
-        tessera::detail::append(file.text(), values(i, j));
+    const std::size_t lines = std::max<std::size_t>(1, detail::kNumbersPerPiece / values.cols());
+    file.rows(values.rows(), lines, [&](std::size_t i, std::string& text) {
+      for (const float v : values.row(i)) {
+        tessera::detail::append(text, v);
+        text.push_back(',');
       }
-      file.text().push_back('\n');
-      file.pass();
-    }
+      text.back() = '\n';
+    });
     file.commit();
   };
+  TextFile edges(raw / "edge.csv");
+  edges.rows(data.num_nodes(), detail::kNodesPerPiece, [&](std::size_t i, std::string& text) {
+    detail::for_each_link_of(data.graph, i, [&](NodeId source, NodeId target) {
+      tessera::detail::append(text, source);
+      text.push_back(',');
+      tessera::detail::append(text, target);
+      text.push_back('\n');
+    });
+  });
+  edges.commit();
+  write_lines(raw / "num-node-list.csv", 1, [&](std::size_t) { return data.num_nodes(); });
+  write_lines(raw / "num-edge-list.csv", 1, [&](std::size_t) { return detail::count_links(data.graph); });
   if (data.num_features() != 0) write_table(raw / "node-feat.csv", data.features.view());
   if (data.multilabel()) {
     write_table(raw / "node-label.csv", data.labels.indicators.view());
   } else {
-    TextFile file(raw / "node-label.csv");
-    for (const std::int32_t label : data.labels.classes) {
-      file.text() += label == kUnlabelled ? std::string("nan\n") : message(label, "\n");
-      file.pass();
-    }
-    file.commit();
+    write_lines(raw / "node-label.csv", data.num_nodes(), [&](std::size_t i) {
+      const std::int32_t label = data.labels.classes[i];
+      return label == kUnlabelled ? std::string("nan") : message(label);
+    });
   }
   constexpr std::string_view kSets[] = {"", "train.csv", "valid.csv", "test.csv"};
   for (std::size_t r = 1; r < 4; ++r) {
-    TextFile file(split / std::string(kSets[r]));
-    for (const NodeId i : data.nodes(static_cast<Role>(r))) {
-      file.text() += message(i, "\n");
-      file.pass();
-    }
-    file.commit();
+    const Array<NodeId> nodes = data.nodes(static_cast<Role>(r));
+    write_lines(split / std::string(kSets[r]), nodes.size(), [&](std::size_t i) { return nodes[i]; });
   }
 }
 

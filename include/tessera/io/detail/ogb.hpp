@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tessera/core/array.hpp"
+#include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/io/dataset_name.hpp"
 #include "tessera/io/detail/ogb_files.hpp"
@@ -131,18 +132,28 @@ class OgbReader {
     const Array<std::int64_t> edge_counts = read_counts(require_text(edges, "num-edge-list.csv"));
     std::uint64_t links = 0;
     for (const std::int64_t n : edge_counts) links += static_cast<std::uint64_t>(n);
-    TextBlocks text{require_text(edges, "edge.csv")};
-    const IdPairs pairs = read_id_pairs(text, num_nodes, 0, {links, "num-edge-list"}, {}, limits_);
-    out_.graph = build_graph(num_nodes, {pairs.source, pairs.target, {}}, stored_, options_, text.place(),
-                             out_.provenance);
+    const std::filesystem::path edge_file = require_text(edges, "edge.csv");
     const std::filesystem::path feat_file = find_text(feats, "node-feat.csv");
     const std::filesystem::path edge_feat = find_text(edges, "edge-feat.csv");
-    if (!feat_file.empty()) {
-      out_.features = read_ogb_table(feat_file, num_nodes, "num-node-list", options_);
-      check_finite(out_.features, Place(feat_file), options_.nan, &warnings());
-    } else if (!edge_feat.empty()) {
+    IdPairs pairs;
+    std::vector<std::string> feature_warnings;
+    // Inflating a file is serial, so the two large ones are read side by side.
+    parallel_invoke(
+        [&] {
+          TextBlocks text{edge_file};
+          pairs = read_id_pairs(text, num_nodes, 0, {links, "num-edge-list"}, {}, limits_);
+          out_.graph = build_graph(num_nodes, {pairs.source, pairs.target, {}}, stored_, options_,
+                                   text.place(), out_.provenance);
+        },
+        [&] {
+          if (feat_file.empty()) return;
+          out_.features = read_ogb_table(feat_file, num_nodes, "num-node-list", options_);
+          check_finite(out_.features, Place(feat_file), options_.nan, &feature_warnings);
+        });
+    warnings().insert(warnings().end(), feature_warnings.begin(), feature_warnings.end());
+    if (feat_file.empty() && !edge_feat.empty()) {
       average_edge_features(edge_feat, pairs, num_nodes);
-    } else {
+    } else if (feat_file.empty()) {
       out_.features = Tensor<float>(num_nodes, 0);
       warn("FEA-03", "there are no features");
     }
