@@ -41,6 +41,27 @@ TEST_CASE("A text index numbers texts by first appearance", "[io]") {
   CHECK(index.find("id1") == TextIndex::kAbsent);
 }
 
+TEST_CASE("A text index that counts needs no table, and makes one when it stops counting", "[io]") {
+  for (const std::string odd : {"x", "07", "", "9", "12345678901234567890", "-1", "5 "}) {
+    TextIndex index;
+    for (std::uint32_t i = 0; i < 5; ++i) {
+      CHECK(index.add(message(i)) == std::pair(i, true));
+      CHECK(index.add(message(i / 2)) == std::pair(i / 2, false));
+    }
+    CHECK(index.find("4") == 4);
+    CHECK(index.find("5") == TextIndex::kAbsent);
+    CHECK(index.find("04") == TextIndex::kAbsent);
+    CHECK(index.find(odd) == TextIndex::kAbsent);
+    CHECK(index.add(odd) == std::pair(std::uint32_t{5}, true));
+    CHECK(index.add(odd) == std::pair(std::uint32_t{5}, false));
+    CHECK(index.add("5") == std::pair(std::uint32_t{6}, true));
+    CHECK(index.find("3") == 3);
+    CHECK(index.find("5") == 6);
+    CHECK(index[5] == odd);
+    CHECK(index.size() == 7);
+  }
+}
+
 TEST_CASE("An id map finds rows by text and by integer alike", "[io]") {
   const IdMap map = read(R"({"2f4i98": 2, "17": 0, "2hxws5": 1})");
   CHECK(map.size() == 3);

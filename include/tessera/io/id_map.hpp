@@ -22,7 +22,8 @@ namespace tessera::io {
 
 /// Finds short texts again: each gets the number of its first appearance.
 ///
-/// Cost     add and find O(length); memory the texts, 8 bytes and about 8 bytes of table per text
+/// Cost     add and find O(length), without a table while the texts are "0", "1", "2", ... in this order; memory the
+///          texts, 8 bytes and about 8 bytes of table per text
 class TextIndex {
  public:
   static constexpr std::uint32_t kAbsent = 0xFFFF'FFFFu;
@@ -32,24 +33,45 @@ class TextIndex {
     return {text_.data() + begin_[number], static_cast<std::size_t>(begin_[number + 1] - begin_[number])};
   }
   std::uint32_t find(std::string_view text) const noexcept {
-    if (table_.empty()) return kAbsent;
+    if (counting_) return counted(text) < size() ? counted(text) : kAbsent;
     return table_[slot(text)];
   }
   /// The number of `text` and whether it is new.
   std::pair<std::uint32_t, bool> add(std::string_view text) {
-    if (2 * (size() + 1) > table_.size()) grow();
-    std::uint32_t& entry = table_[slot(text)];
-    if (entry != kAbsent) return {entry, false};
-    entry = static_cast<std::uint32_t>(size());
+    const auto number = static_cast<std::uint32_t>(size());
+    if (counting_) {
+      const std::uint32_t value = counted(text);
+      if (value < number) return {value, false};
+      counting_ = value == number;
+      if (!counting_) make_table(std::bit_ceil(2 * (size() + 1)));
+    }
+    if (!counting_) {
+      if (2 * (size() + 1) > table_.size()) make_table(2 * table_.size());
+      std::uint32_t& entry = table_[slot(text)];
+      if (entry != kAbsent) return {entry, false};
+      entry = number;
+    }
     const std::size_t old = text_.size();
     if (old + text.size() > text_.capacity()) text_.resize(2 * old + text.size() + 4096);
     text_.resize(old + text.size());
     std::copy(text.begin(), text.end(), text_.data() + old);
     begin_.push_back(text_.size());
-    return {entry, true};
+    return {number, true};
   }
 
  private:
+  /// The number that `text` is the decimal form of; kAbsent where it is none.
+  static std::uint32_t counted(std::string_view text) noexcept {
+    constexpr std::size_t kMost = 9;
+    if (text.empty() || text.size() > kMost || (text.size() > 1 && text.front() == '0')) return kAbsent;
+    std::uint32_t value = 0;
+    for (const char c : text) {
+      const auto digit = static_cast<std::uint32_t>(static_cast<unsigned char>(c)) - '0';
+      if (digit > 9) return kAbsent;
+      value = 10 * value + digit;
+    }
+    return value;
+  }
   std::size_t slot(std::string_view text) const noexcept {
     const std::size_t mask = table_.size() - 1;
     std::size_t at = hash(text) & mask;
@@ -62,14 +84,15 @@ class TextIndex {
     h = (h ^ (h >> 32)) * 0x9E37'79B9'7F4A'7C15u;
     return static_cast<std::size_t>(h ^ (h >> 29));
   }
-  void grow() {
-    table_.assign(std::max<std::size_t>(16, 2 * table_.size()), kAbsent);
+  void make_table(std::size_t entries) {
+    table_.assign(std::max<std::size_t>(16, entries), kAbsent);
     for (std::size_t i = 0; i < size(); ++i) table_[slot((*this)[i])] = static_cast<std::uint32_t>(i);
   }
 
   Array<char> text_;
   Array<std::uint64_t> begin_{1, std::uint64_t{0}};
   Array<std::uint32_t> table_;  // a power of two, at most half full
+  bool counting_ = true;        // text k is k in decimal, so there is no table
 };
 
 /// Which row a node id of the files stands for. Ids are text: the JSON integer 5 and the string "5" are one

@@ -172,8 +172,9 @@ class LinkRanges {
       if (p == nullptr) return;
     }
     range.first = offset + static_cast<std::uint64_t>(p - begin);
-    Array<std::uint32_t> ends;
-    ends.reserve(2 * (bytes / 40 + 16));
+    constexpr std::size_t kShortest = 23;  // {"source":0,"target":0} and its comma
+    Array<std::uint32_t> ends(2 * (bytes / kShortest + 2));
+    std::size_t count = 0;
     bool attributes = false;
     while (p < stop) {
       std::uint32_t source = 0;
@@ -182,8 +183,8 @@ class LinkRanges {
       p = read_link(p, end, source, target, attributes);
       if (p == nullptr || attributes) return;
       if (source >= ends_.num_positions || target >= ends_.num_positions) return;
-      ends.push_back(source);
-      ends.push_back(target);
+      ends[count++] = source;
+      ends[count++] = target;
       if (*p == ',' && p[1] == ' ' && p[2] == '{') {
         p += 2;
         continue;
@@ -199,6 +200,7 @@ class LinkRanges {
       if (*p != '{') return;
     }
     range.next = offset + static_cast<std::uint64_t>(p - begin);
+    ends.resize(count);
     sort_into_buckets(ends, range);
     range.regular = true;
   }
@@ -312,7 +314,8 @@ class LinkRanges {
     for (std::size_t r = 0; r < rows; ++r) {
       NodeId* const low = column.data() + begin[r];
       NodeId* const high = column.data() + begin[r + 1];
-      std::sort(low, high);
+      if (!std::is_sorted(low, high))
+        std::sort(low, high);  // writers that go through the nodes leave rows sorted
       NodeId* const end = std::unique_copy(low, high, out);
       graph.row_ptr[row0 + r] = static_cast<EdgeId>(end - out);
       out = end;

@@ -16,9 +16,22 @@ inline const char* skip_blanks(const char* p, const char* end) noexcept {
   return p;
 }
 
+/// Whether the 8 to 16 characters of a literal stand at `p`.
+template <std::size_t N>
+bool stands_at(const char* p, const char (&literal)[N]) noexcept {
+  static_assert(N > 8 && N <= 17);
+  std::uint64_t words[2];
+  std::uint64_t want[2];
+  std::memcpy(&words[0], p, 8);
+  std::memcpy(&words[1], p + N - 9, 8);
+  std::memcpy(&want[0], literal, 8);
+  std::memcpy(&want[1], literal + N - 9, 8);
+  return words[0] == want[0] && words[1] == want[1];
+}
+
 /// Reads a whole number below 2^32 - 1 at `p`, which has at least 16 readable bytes; returns the byte behind it,
 /// null for anything else.
-inline const char* read_whole(const char* p, std::uint32_t& out) noexcept {
+[[gnu::always_inline]] inline const char* read_whole(const char* p, std::uint32_t& out) noexcept {
   // Eight digits at once: positions that are no digit show as high bits, then pairs are added up.
   std::uint64_t chunk = 0;
   std::memcpy(&chunk, p, 8);
@@ -84,13 +97,13 @@ inline const char* read_link_slowly(const char* p, const char* end, std::uint32_
 /// judge.
 inline const char* read_link(const char* p, const char* end, std::uint32_t& source, std::uint32_t& target,
                              bool& attributes) noexcept {
-  constexpr std::string_view kSource = R"({"source": )";
-  constexpr std::string_view kTarget = R"(, "target": )";
+  constexpr char kSource[] = R"({"source": )";
+  constexpr char kTarget[] = R"(, "target": )";
   if (end - p < 64) return nullptr;
-  if (std::memcmp(p, kSource.data(), kSource.size()) == 0) {
-    const char* q = read_whole(p + kSource.size(), source);
-    if (q != nullptr && std::memcmp(q, kTarget.data(), kTarget.size()) == 0) {
-      q = read_whole(q + kTarget.size(), target);
+  if (stands_at(p, kSource)) {
+    const char* q = read_whole(p + sizeof kSource - 1, source);
+    if (q != nullptr && stands_at(q, kTarget)) {
+      q = read_whole(q + sizeof kTarget - 1, target);
       if (q != nullptr && *q == '}') return q + 1;
     }
   }
