@@ -17,6 +17,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,13 +27,17 @@
 #include "tessera/core/array.hpp"
 #include "tessera/core/isa.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/tensor.hpp"
 #include "tessera/core/version.hpp"
+#include "tessera/graph/dataset_view.hpp"
 #include "tessera/graph/stand_ins.hpp"
 #include "tessera/io/container_write.hpp"
 #include "tessera/io/export.hpp"
 #include "tessera/io/graphsage.hpp"
 #include "tessera/io/load.hpp"
 #include "tessera/io/mapped_dataset.hpp"
+#include "tessera/kernels/rows.hpp"
+#include "tessera/sampling/neighbor_sampler.hpp"
 #include "tessera/train/system_info.hpp"
 
 namespace {
@@ -124,6 +129,31 @@ Measured measure_here(const std::string& what, const Files& files, double scale)
     out.seconds = now() - start;
     out.bytes = size_of(files.container());
     out.checksum = checksum_of(mapped.graph.view());
+    return out;
+  }
+  if (what == "first-batch" || what == "first-batch-copied") {
+    const double start = now();
+    std::optional<io::MappedDataset> mapped;
+    Dataset copy;
+    tessera::DatasetView data;
+    if (what == "first-batch") {
+      mapped.emplace(files.container(), io::MappedDataset::Options{.verify = io::Verify::header});
+      data = *mapped;
+    } else {
+      copy = io::read_container(files.container(), {.verify = io::Verify::header});
+      data = copy;
+    }
+    const tessera::Array<tessera::NodeId> train = data.nodes(tessera::Role::train);
+    const tessera::NeighborSampler sampler({.fanouts = {10, 10}, .batches = {.batch_size = 1024}});
+    tessera::NeighborSampler::Workspace workspace;
+    tessera::MiniBatch batch;
+    sampler.sample({data.graph.matrix, data.graph.symmetric, train}, {}, {1, 0, 0}, workspace, batch);
+    tessera::Tensor<float> rows(batch.node_id.size(), data.num_features());
+    tessera::gather_rows(data.features, batch.node_id.span(), rows.view());
+    out.seconds = now() - start;
+    out.bytes = 4 * static_cast<double>(rows.size());
+    out.memory = static_cast<double>(tessera::peak_rss_bytes());
+    out.checksum = static_cast<double>(rows(rows.rows() - 1, 0));
     return out;
   }
   if (what == "verify") {
@@ -244,6 +274,12 @@ int run(const std::string& program, Options o) {
     show("GraphSAGE folder, whole", repeated("read-sage", o.threads, o.repeats));
     show("write container", repeated("write-container", o.threads, 1));
     show("open container", repeated("open", 1, 2 * o.repeats + 1));
+    const std::vector<Measured> in_place = repeated("first-batch", o.threads, o.repeats);
+    const std::vector<Measured> copied = repeated("first-batch-copied", o.threads, o.repeats);
+    if (in_place.front().checksum != copied.front().checksum)
+      throw tessera::Error("the first batch of the container differs from that of its copy");
+    show("open to first batch, in place", in_place);
+    show("open to first batch, copied", copied);
     show("verify container, 1 core", repeated("verify", 1, o.repeats));
     show(tessera::message("verify container, ", o.threads, " cores"),
          repeated("verify", o.threads, o.repeats));

@@ -29,7 +29,7 @@ namespace {
 
 /// The parts batches are made of; held-out nodes are in none where training must not see them.
 template <class P>
-tessera::Partition make_parts(const P& partitioner, const tessera::Dataset& data, bool inductive,
+tessera::Partition make_parts(const P& partitioner, const tessera::DatasetView& data, bool inductive,
                               const examples::ClusterOptions& cluster) {
   const tessera::PartitionOptions options{.parts = cluster.parts, .symmetrize = !data.graph.symmetric};
   const bool shares = cluster.link_cost == "shares" && data.graph.symmetric;
@@ -44,9 +44,9 @@ tessera::Partition make_parts(const P& partitioner, const tessera::Dataset& data
 }
 
 /// How batches look: printed, and added to the report.
-void diagnose(const tessera::ClusterSampler& sampler, const tessera::Dataset& data, bool inductive,
+void diagnose(const tessera::ClusterSampler& sampler, const tessera::DatasetView& data, bool inductive,
               bool quiet, tessera::Report& report) {
-  const tessera::CsrGraph& graph = inductive ? data.train_graph : data.graph;
+  const tessera::GraphRef& graph = inductive ? data.train_graph : data.graph;
   const tessera::ClusterDiagnostics d =
       tessera::diagnose_clusters(sampler, {graph.view(), graph.symmetric, {}}, data.labels, data.roles);
   for (auto [name, value] : {std::pair{"cut_fraction", d.cut_fraction},
@@ -97,7 +97,8 @@ int main(int argc, char** argv) {
       "--precomputed,!--no-precomputed", options.precomputed,
       "First layer of the cluster-gcn network on [A X | X], made once from the whole training graph");
   return examples::run_program(
-      app, argc, argv, "cluster_gcn", options, [&](const tessera::Dataset& data, tessera::Report& report) {
+      app, argc, argv, "cluster_gcn", options,
+      [&](const tessera::DatasetView& data, tessera::Report& report) {
         if (options.precomputed && options.model != "cluster-gcn") {
           throw tessera::ConfigError(
               "--precomputed needs --model cluster-gcn, whose first layer it replaces");

@@ -27,7 +27,7 @@ using tessera::OperatorKind;
 struct Graphs {
   std::vector<tessera::PropagationOperator> operators;  ///< symmetric, row, column
 
-  explicit Graphs(const tessera::CsrGraph& graph) {
+  explicit Graphs(const tessera::GraphRef& graph) {
     for (const OperatorKind kind : {OperatorKind::symmetric, OperatorKind::row, OperatorKind::column}) {
       operators.emplace_back(graph, tessera::OperatorSpec{.kind = kind, .sides = tessera::Sides::both});
     }
@@ -116,7 +116,7 @@ int main(int argc, char** argv) {
   app.add_flag("--resplit", resplit, "A random 60/20/20 split for every run");
   return examples::run_program(
       app, argc, argv, "correct_and_smooth", options,
-      [&](const tessera::Dataset& data, tessera::Report& report) {
+      [&](const tessera::DatasetView& data, tessera::Report& report) {
         if (data.multilabel()) throw tessera::ConfigError("wants one class per node");
         const Graphs graphs(data.graph);
         const std::span<const std::int32_t> classes = data.labels.classes;

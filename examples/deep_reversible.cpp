@@ -31,15 +31,16 @@ std::size_t step_bytes(const tessera::RevSageNet<>& net, const tessera::Adjacenc
   return pool.stats().held_bytes - before;
 }
 
-void print_depths(const examples::Options& o, const tessera::Dataset& data,
+void print_depths(const examples::Options& o, const tessera::DatasetView& data,
                   const std::vector<std::size_t>& depths, tessera::Report& report) {
   std::printf("layers  parameters  MB of a training step beside them  seconds\n");
   for (const std::size_t layers : depths) {
     const tessera::RevSageNet<> net(
         {.in = data.num_features(), .hidden = o.hidden, .out = data.num_classes(), .layers = layers});
-    const tessera::PreparedAdjacency prepared = tessera::prepare_adjacency(data.graph, net.aggregation());
+    const tessera::PreparedAdjacency prepared =
+        tessera::prepare_adjacency(data.graph.view(), data.graph.symmetric, net.aggregation());
     const examples::Timer timer;
-    const std::size_t bytes = step_bytes(net, prepared.adjacency(), data.features.view());
+    const std::size_t bytes = step_bytes(net, prepared.adjacency(), data.features);
     std::printf("%6zu  %10zu  %33.1f  %7.2f\n", layers, net.parameters().num_parameters(),
                 static_cast<double>(bytes) / 1e6, timer.seconds());
     report.additions.push_back({"step_bytes_" + std::to_string(layers), static_cast<std::int64_t>(bytes)});
@@ -64,7 +65,7 @@ int main(int argc, char** argv) {
   app.add_option("--depths", depths, "First measure one training step at these numbers of layers")
       ->delimiter(',');
   return examples::run_program(app, argc, argv, "deep_reversible", options,
-                               [&](const tessera::Dataset& data, tessera::Report& report) {
+                               [&](const tessera::DatasetView& data, tessera::Report& report) {
                                  if (!depths.empty()) print_depths(options, data, depths, report);
                                  examples::train_runs(
                                      options, data, [] { return tessera::FullGraphSampler{}; }, report);

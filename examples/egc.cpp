@@ -22,7 +22,7 @@ int main(int argc, char** argv) {
   options.decay = "all";
   options.keep = "best-metric";
   return examples::run_program(app, argc, argv, "egc", options,
-                               [&](const tessera::Dataset& data, tessera::Report& report) {
+                               [&](const tessera::DatasetView& data, tessera::Report& report) {
                                  examples::train_runs(
                                      options, data, [] { return tessera::FullGraphSampler{}; }, report);
                                });

@@ -14,7 +14,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Trains a graph neural network with full-batch gradient descent"};
   examples::Options options;
   return examples::run_program(app, argc, argv, "full_graph", options,
-                               [&](const tessera::Dataset& data, tessera::Report& report) {
+                               [&](const tessera::DatasetView& data, tessera::Report& report) {
                                  examples::train_runs(
                                      options, data, [] { return tessera::FullGraphSampler{}; }, report);
                                });

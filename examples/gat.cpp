@@ -20,7 +20,7 @@ int main(int argc, char** argv) {
   options.keep = "best-both";
   options.epochs = 1000;
   return examples::run_program(app, argc, argv, "gat", options,
-                               [&](const tessera::Dataset& data, tessera::Report& report) {
+                               [&](const tessera::DatasetView& data, tessera::Report& report) {
                                  examples::train_runs(
                                      options, data, [] { return tessera::FullGraphSampler{}; }, report);
                                });

@@ -57,8 +57,8 @@ int main(int argc, char** argv) {
   PprOptions p;
   add_options(app, p);
   return examples::run_program(
-      app, argc, argv, "pprgo", o, [&](const tessera::Dataset& data, tessera::Report& report) {
-        const tessera::CsrGraph& graph = o.inductive ? data.train_graph : data.graph;
+      app, argc, argv, "pprgo", o, [&](const tessera::DatasetView& data, tessera::Report& report) {
+        const tessera::GraphRef& graph = o.inductive ? data.train_graph : data.graph;
         p.table.scale = p.symmetric ? tessera::PprScale::symmetric : tessera::PprScale::row;
         const examples::Timer timer;
         const tessera::AnySampler sampler =

@@ -98,7 +98,7 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"adam", "lbfgs"}))
       ->capture_default_str();
   return examples::run_program(
-      app, argc, argv, "sgc", options, [&](const tessera::Dataset& data, tessera::Report& report) {
+      app, argc, argv, "sgc", options, [&](const tessera::DatasetView& data, tessera::Report& report) {
         const examples::PropagatedData hops = examples::propagate_data(options, choice, data, report);
         if (optimizer == "lbfgs") {
           if (data.multilabel()) throw tessera::ConfigError("--optimizer lbfgs wants one class per node");

@@ -63,7 +63,7 @@ void add_options(CLI::App& app, ShadowOptions& s) {
       ->capture_default_str();
 }
 
-tessera::AnySampler make_sampler(const ShadowOptions& s, const tessera::CsrGraph& graph,
+tessera::AnySampler make_sampler(const ShadowOptions& s, const tessera::GraphRef& graph,
                                  std::span<const tessera::NodeId> targets) {
   const tessera::TargetBatches batches{.batch_size = s.batch_size};
   if (s.scope == "hops") return tessera::ShadowSampler(s.hops, batches);
@@ -72,13 +72,13 @@ tessera::AnySampler make_sampler(const ShadowOptions& s, const tessera::CsrGraph
 }
 
 /// The metric of one role, on graphs cut out of the whole graph.
-tessera::Score score(const tessera::ShadowNet<>& model, const ShadowOptions& s, const tessera::Dataset& data,
-                     tessera::Role role, tessera::Metric metric) {
+tessera::Score score(const tessera::ShadowNet<>& model, const ShadowOptions& s,
+                     const tessera::DatasetView& data, tessera::Role role, tessera::Metric metric) {
   const tessera::Array<tessera::NodeId> targets = data.nodes(role);
   if (targets.empty()) return {};
   const tessera::SampleSource source{data.graph.view(), data.graph.symmetric, targets};
   const tessera::Tensor<float> logits =
-      infer_targets(model, make_sampler(s, data.graph, targets), source, data.features.view());
+      infer_targets(model, make_sampler(s, data.graph, targets), source, data.features);
   tessera::Tensor<float> all = tessera::Tensor<float>::zeros(data.num_nodes(), data.num_classes());
   for (std::size_t t = 0; t < targets.size(); ++t)
     std::copy(logits.row(t).begin(), logits.row(t).end(), all.row(targets[t]).begin());
@@ -102,8 +102,8 @@ int main(int argc, char** argv) {
   ShadowOptions s;
   add_options(app, s);
   return examples::run_program(
-      app, argc, argv, "shadow", o, [&](const tessera::Dataset& data, tessera::Report& report) {
-        const tessera::CsrGraph& graph = o.inductive ? data.train_graph : data.graph;
+      app, argc, argv, "shadow", o, [&](const tessera::DatasetView& data, tessera::Report& report) {
+        const tessera::GraphRef& graph = o.inductive ? data.train_graph : data.graph;
         const tessera::Array<tessera::NodeId> train = data.nodes(tessera::Role::train);
         const examples::Timer timer;
         const tessera::AnySampler sampler = make_sampler(s, graph, train);

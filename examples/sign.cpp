@@ -82,7 +82,7 @@ int main(int argc, char** argv) {
   examples::add_options(app, choice);
   add_options(app, head);
   return examples::run_program(
-      app, argc, argv, "sign", options, [&](const tessera::Dataset& data, tessera::Report& report) {
+      app, argc, argv, "sign", options, [&](const tessera::DatasetView& data, tessera::Report& report) {
         const examples::PropagatedData hops = examples::propagate_data(options, choice, data, report);
         examples::train_heads(
             options, hops.view, head.batch_size, head.resplit, report,

@@ -43,7 +43,7 @@ struct EdgeChoice {
 
 inline void add_edge_options(CLI::App& app, EdgeChoice& edges) {
   auto* both = app.add_flag("--symmetrise", edges.symmetrise,
-                            "Add the reverse of every edge (not to containers, which stay as they are)");
+                            "Add the reverse of every edge");
   app.add_flag("--directed", edges.directed, "Keep the direction of the edges")->excludes(both);
 }
 

@@ -51,7 +51,7 @@ tessera::ElementType element_named(const std::string& name) {
                          : tessera::ElementType::f32;
 }
 
-tessera::HopFeatures run(const PropagateChoice& choice, const tessera::CsrGraph& graph,
+tessera::HopFeatures run(const PropagateChoice& choice, const tessera::GraphRef& graph,
                          tessera::MatrixView<const float> x, const std::string& file, bool quiet) {
   std::vector<tessera::PropagationOperator> operators;
   std::vector<tessera::PropagationFamily> families;
@@ -104,8 +104,8 @@ void add_options(CLI::App& app, PropagateChoice& choice) {
       ->check(kNonNegative);
 }
 
-PropagatedData propagate_data(const Options& o, const PropagateChoice& choice, const tessera::Dataset& data,
-                              tessera::Report& report) {
+PropagatedData propagate_data(const Options& o, const PropagateChoice& choice,
+                              const tessera::DatasetView& data, tessera::Report& report) {
   const Timer timer;
   PropagatedData out;
   out.whole = run(choice, data.graph, data.features, choice.file, o.quiet);
@@ -127,7 +127,7 @@ PropagatedData propagate_data(const Options& o, const PropagateChoice& choice, c
   return out;
 }
 
-tessera::Array<tessera::Role> random_roles(const tessera::Labels& labels, double train, double val,
+tessera::Array<tessera::Role> random_roles(const tessera::LabelsRef& labels, double train, double val,
                                            std::uint64_t seed) {
   const std::size_t n = labels.multilabel() ? labels.indicators.rows() : labels.classes.size();
   tessera::Array<tessera::Role> out(n, tessera::Role::none);
@@ -151,10 +151,7 @@ void train_heads(const Options& o, tessera::DatasetView data, std::size_t batch_
     Options one = o;
     one.runs = 1;
     one.seed = o.seed + run;
-    const auto roles = random_roles({.classes = tessera::Array<std::int32_t>::copy_of(data.labels.classes),
-                                     .indicators = {},
-                                     .num_classes = data.labels.num_classes},
-                                    0.6, 0.2, one.seed);
+    const auto roles = random_roles(data.labels, 0.6, 0.2, one.seed);
     data.roles = roles;
     const auto nodes = [&](tessera::Role role) {
       return static_cast<std::size_t>(std::count(roles.begin(), roles.end(), role));

@@ -45,11 +45,11 @@ struct PropagatedData {
 };
 
 /// Propagates the features of `data`; seconds and blocks go into the report. `data` must outlive the result.
-PropagatedData propagate_data(const Options& o, const PropagateChoice& choice, const tessera::Dataset& data,
-                              tessera::Report& report);
+PropagatedData propagate_data(const Options& o, const PropagateChoice& choice,
+                              const tessera::DatasetView& data, tessera::Report& report);
 
 /// Random roles for every labelled node, a function of the seed: the share `train`, then `val`, the rest test.
-tessera::Array<tessera::Role> random_roles(const tessera::Labels& labels, double train, double val,
+tessera::Array<tessera::Role> random_roles(const tessera::LabelsRef& labels, double train, double val,
                                            std::uint64_t seed);
 
 /// Trains heads on rows: `o.runs` models of make_model, in batches of `batch_size` rows (0: full). With

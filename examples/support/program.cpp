@@ -97,10 +97,12 @@ int run_program(CLI::App& app, int argc, char** argv, const std::string& program
     report.program = program;
     report.options = report_fields(options);
     const Timer timer;
-    const tessera::Dataset data = load_dataset(options);
+    const OpenedData opened(options);
+    const tessera::DatasetView& data = opened.view();
     report.seconds.load = timer.seconds();
-    report.dataset = tessera::summarize(data, data.name);
-    if (report.dataset.train == 0) throw tessera::Error(data.name + ": the data set has no training nodes");
+    report.dataset = tessera::summarize(data, std::string(data.name));
+    if (report.dataset.train == 0)
+      throw tessera::Error(report.dataset.name + ": the data set has no training nodes");
     on_error = kFailed;
     train(data, report);
     print(report);

@@ -7,7 +7,7 @@
 
 #include "support/options.hpp"
 #include "support/train.hpp"
-#include "tessera/graph/dataset.hpp"
+#include "tessera/graph/dataset_view.hpp"
 #include "tessera/train/report.hpp"
 
 namespace examples {
@@ -29,7 +29,7 @@ void print(const tessera::Report& report);
 int run_main(CLI::App& app, int argc, char** argv, const std::string& program, const std::size_t& threads,
              const std::function<void(ExitCode& on_error)>& body);
 
-using Train = std::function<void(const tessera::Dataset& data, tessera::Report& report)>;
+using Train = std::function<void(const tessera::DatasetView& data, tessera::Report& report)>;
 
 /// A node example's main: parses the command line, loads the data, calls train(data, report), prints and
 /// reports.

@@ -7,6 +7,7 @@
 
 #include "support/catch.hpp"
 #include "support/io_archives.hpp"
+#include "support/io_datasets.hpp"
 #include "tessera/io/load.hpp"
 #include "tessera/io/npy_write.hpp"
 #include "tessera/io/npz_write.hpp"
@@ -14,13 +15,9 @@
 using namespace tessera;
 using test::refuses;
 using test::ScratchFolder;
+using test::warns;
 
 namespace {
-
-template <class T>
-std::string raw_bytes(const std::vector<T>& values) {
-  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
-}
 
 Tensor<float> counting(std::size_t rows, std::size_t cols) {
   Tensor<float> x(rows, cols);
@@ -40,13 +37,6 @@ void write_coo(const std::filesystem::path& path, std::vector<std::int32_t> row,
   out.add<std::int64_t>("shape", shape);
   out.add<float>("data", ones);
   out.commit();
-}
-
-bool warns(const Dataset& data, std::string_view text) {
-  for (const std::string& warning : data.provenance.warnings) {
-    if (warning.find(text) != warning.npos) return true;
-  }
-  return false;
 }
 
 void write_dgl_reddit(const ScratchFolder& folder, std::vector<std::int64_t> types = {1, 1, 2, 3}) {
@@ -214,16 +204,16 @@ TEST_CASE("GBP's text begins with the number of nodes", "[io]") {
 
 TEST_CASE("GraphSAINT's C++ files are raw arrays that dims.bin measures", "[io]") {
   const ScratchFolder folder;
-  folder.write("dims.bin", raw_bytes<std::int32_t>({2, 5, 6, 5, 2, 1, 1, 4, 2, 4, 2}));
-  folder.write("adj_train_indptr.bin", raw_bytes<std::int32_t>({0, 1, 2, 2, 2}));
-  folder.write("adj_train_indices.bin", raw_bytes<std::int32_t>({1, 0}));
-  folder.write("adj_full_indptr.bin", raw_bytes<std::int32_t>({0, 1, 3, 5, 6}));
-  folder.write("adj_full_indices.bin", raw_bytes<std::int32_t>({1, 0, 2, 1, 3, 2}));
-  folder.write("node_train.bin", raw_bytes<std::int32_t>({0, 1}));
-  folder.write("node_test.bin", raw_bytes<std::int32_t>({3}));
-  folder.write("node_val.bin", raw_bytes<std::int32_t>({2}));
-  folder.write("feats_norm_col.bin", raw_bytes<double>({0, 1, 2, 3, 4, 5, 6, 7}));
-  folder.write("labels_col.bin", raw_bytes<double>({1, 0, 1, 0, 0, 1, 0, 1}));
+  folder.write("dims.bin", test::raw<std::int32_t>({2, 5, 6, 5, 2, 1, 1, 4, 2, 4, 2}));
+  folder.write("adj_train_indptr.bin", test::raw<std::int32_t>({0, 1, 2, 2, 2}));
+  folder.write("adj_train_indices.bin", test::raw<std::int32_t>({1, 0}));
+  folder.write("adj_full_indptr.bin", test::raw<std::int32_t>({0, 1, 3, 5, 6}));
+  folder.write("adj_full_indices.bin", test::raw<std::int32_t>({1, 0, 2, 1, 3, 2}));
+  folder.write("node_train.bin", test::raw<std::int32_t>({0, 1}));
+  folder.write("node_test.bin", test::raw<std::int32_t>({3}));
+  folder.write("node_val.bin", test::raw<std::int32_t>({2}));
+  folder.write("feats_norm_col.bin", test::raw<double>({0, 1, 2, 3, 4, 5, 6, 7}));
+  folder.write("labels_col.bin", test::raw<double>({1, 0, 1, 0, 0, 1, 0, 1}));
   const Dataset data = io::load(folder.path());
   CHECK(data.provenance.layout == "graphsaint-bin");
   CHECK(data.graph.num_edges() == 6);
@@ -233,28 +223,28 @@ TEST_CASE("GraphSAINT's C++ files are raw arrays that dims.bin measures", "[io]"
   CHECK(data.roles[3] == Role::test);
   CHECK(data.provenance.feature_state == "standardised(in the file)");
   CHECK(io::load(folder.path(), {.multilabel = io::MultiLabel::on}).multilabel());
-  folder.write("labels_col.bin", raw_bytes<double>({1, 1, 1, 0, 0, 1, 0, 1}));
+  folder.write("labels_col.bin", test::raw<double>({1, 1, 1, 0, 0, 1, 0, 1}));
   CHECK(io::load(folder.path()).multilabel());
   SECTION("a file of another length") {
     folder.write("node_val.bin", "");
     refuses("BIN-01", {"has 0 bytes, dims.bin says 1 elements of 4 bytes"}, [&] { io::load(folder.path()); });
   }
   SECTION("features of another length") {
-    folder.write("feats_norm_col.bin", raw_bytes<double>({0}));
+    folder.write("feats_norm_col.bin", test::raw<double>({0}));
     refuses("BIN-01", {"dims.bin says 4 x 2 doubles"}, [&] { io::load(folder.path()); });
   }
   SECTION("sizes that do not fit") {
-    folder.write("dims.bin", raw_bytes<std::int32_t>({2, 5, 6, 4, 2, 1, 1, 4, 2, 4, 2}));
+    folder.write("dims.bin", test::raw<std::int32_t>({2, 5, 6, 4, 2, 1, 1, 4, 2, 4, 2}));
     refuses("BIN-01", {"do not fit each other"}, [&] { io::load(folder.path()); });
-    folder.write("dims.bin", raw_bytes<std::int32_t>({-2, 5, 6, 5, 2, 1, 1, 4, 2, 4, 2}));
+    folder.write("dims.bin", test::raw<std::int32_t>({-2, 5, 6, 5, 2, 1, 1, 4, 2, 4, 2}));
     refuses("BIN-01", {"holds the size -2"}, [&] { io::load(folder.path()); });
   }
   SECTION("an edge to nowhere") {
-    folder.write("adj_full_indices.bin", raw_bytes<std::int32_t>({1, 0, 2, 1, 4, 2}));
+    folder.write("adj_full_indices.bin", test::raw<std::int32_t>({1, 0, 2, 1, 4, 2}));
     refuses("EDG-01", {"edge 4 (row 2): neighbour 4 but N = 4"}, [&] { io::load(folder.path()); });
   }
   SECTION("row pointers that fall") {
-    folder.write("adj_full_indptr.bin", raw_bytes<std::int32_t>({0, 3, 1, 5, 6}));
+    folder.write("adj_full_indptr.bin", test::raw<std::int32_t>({0, 3, 1, 5, 6}));
     refuses("SPM-02", {"indptr[2] = 1 is less than indptr[1] = 3"}, [&] { io::load(folder.path()); });
   }
 }

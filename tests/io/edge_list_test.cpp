@@ -6,12 +6,14 @@
 
 #include "support/catch.hpp"
 #include "support/io_archives.hpp"
+#include "support/io_datasets.hpp"
 
 using namespace tessera;
 using io::EdgeListIds;
 using io::Symmetrise;
 using test::refuses;
 using test::ScratchFolder;
+using test::warns;
 
 namespace {
 
@@ -24,13 +26,6 @@ void refused(std::string_view content, std::string_view code, std::string_view t
              io::ReadOptions options = {.symmetrise = Symmetrise::on}) {
   INFO(content);
   refuses(code, {text}, [&] { read(content, options); });
-}
-
-bool warns(const Dataset& data, std::string_view text) {
-  for (const std::string& warning : data.provenance.warnings) {
-    if (warning.find(text) != warning.npos) return true;
-  }
-  return false;
 }
 
 }  // namespace
@@ -80,12 +75,10 @@ TEST_CASE("Separators, headings, weights and words", "[io]") {
   CHECK(words.data.num_nodes() == 3);
   CHECK(words.names[2] == "carol");
   CHECK(read("").data.num_nodes() == 0);
-#if defined(TESSERA_HAS_ZLIB)
   if (const auto folder = test::real_data("musae-facebook")) {
     CHECK(io::read_edge_list(*folder / "facebook_edges.csv", {.symmetrise = Symmetrise::on})
               .data.graph.num_edges() == 2 * 170823);
   }
-#endif
 }
 
 TEST_CASE("Damaged edge lists are refused with their line", "[io]") {

@@ -8,44 +8,18 @@
 
 #include "support/catch.hpp"
 #include "support/io_archives.hpp"
+#include "support/io_datasets.hpp"
 #include "tessera/graph/builders.hpp"
 #include "tessera/graph/generators.hpp"
 #include "tessera/io/load.hpp"
 #include "tessera/io/metis.hpp"
 
 using namespace tessera;
+using test::check_same;
+using test::check_same_graph;
 using test::ScratchFolder;
 
 namespace {
-
-void check_same_graph(const CsrGraph& a, const CsrGraph& b) {
-  CHECK(a.symmetric == b.symmetric);
-  CHECK(std::equal(a.row_ptr.begin(), a.row_ptr.end(), b.row_ptr.begin(), b.row_ptr.end()));
-  CHECK(std::equal(a.col.begin(), a.col.end(), b.col.begin(), b.col.end()));
-  CHECK(std::equal(a.weight.begin(), a.weight.end(), b.weight.begin(), b.weight.end()));
-}
-
-void check_same(const Dataset& a, const Dataset& b) {
-  check_same_graph(a.graph, b.graph);
-  CHECK(std::equal(a.roles.begin(), a.roles.end(), b.roles.begin(), b.roles.end()));
-  CHECK(a.num_classes() == b.num_classes());
-  CHECK(std::equal(a.labels.classes.begin(), a.labels.classes.end(), b.labels.classes.begin(),
-                   b.labels.classes.end()));
-  REQUIRE(a.features.rows() == b.features.rows());
-  REQUIRE(a.features.cols() == b.features.cols());
-  REQUIRE(a.labels.indicators.rows() == b.labels.indicators.rows());
-  std::size_t different = 0;
-  for (std::size_t i = 0; i < a.features.rows(); ++i) {
-    for (std::size_t j = 0; j < a.features.cols(); ++j)
-      different += a.features(i, j) != b.features(i, j) ? 1u : 0u;
-    if (a.multilabel()) {
-      for (std::size_t c = 0; c < a.num_classes(); ++c) {
-        different += a.labels.indicators(i, c) != b.labels.indicators(i, c) ? 1u : 0u;
-      }
-    }
-  }
-  CHECK(different == 0);
-}
 
 /// A directed cycle of five nodes with a self loop at 2, features that are hard to print, and two unlabelled nodes.
 Dataset odd_dataset(bool symmetric, bool multilabel, bool all_roles) {

@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 #include "support/io_archives.hpp"
+#include "tessera/io/mapped_file.hpp"
 
 using namespace tessera;
 using test::refuses;
@@ -35,6 +36,11 @@ TEST_CASE("a missing file is explained by what the folder has", "[io]") {
   refuses("GEN-01", {"other.npy not found in"},
           [&] { io::fail_system(folder / "other.npy", "open", ENOENT); });
   refuses("GEN-01", {"does not exist"}, [&] { io::fail_system(folder / "no/other.npy", "open", ENOENT); });
+  folder.write("a.txt", "0 1\n");
+  for (const char* below : {"a.txt/x.npy", "a.txt/b/x.npy"}) {
+    refuses("GEN-02", {"a.txt is a file, want a folder"},
+            [&] { io::detail::open_for_reading(folder / below); });
+  }
   refuses("GEN-04", {"cannot open: "}, [&] { io::fail_system(folder / "x", "open", EACCES); });
 }
 

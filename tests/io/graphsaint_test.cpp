@@ -7,11 +7,13 @@
 
 #include "support/catch.hpp"
 #include "support/io_archives.hpp"
+#include "support/io_datasets.hpp"
 #include "tessera/io/npy_write.hpp"
 #include "tessera/io/npz_write.hpp"
 
 using namespace tessera;
 using test::refuses;
+using test::warns;
 
 namespace {
 
@@ -50,13 +52,6 @@ class TinySaint {
 
   test::ScratchFolder folder;
 };
-
-bool warns(const Dataset& data, std::string_view text) {
-  for (const std::string& warning : data.provenance.warnings) {
-    if (warning.find(text) != warning.npos) return true;
-  }
-  return false;
-}
 
 }  // namespace
 

@@ -40,9 +40,6 @@ constexpr Expected kReadme[] = {
 
 TEST_CASE("Every data set of graphs of the data folder loads with the counts of its readme", "[io]") {
   for (const Expected& want : kReadme) {
-#if !defined(TESSERA_HAS_ZLIB)
-    if (want.layout == "ogb-graphs") continue;
-#endif
     const auto folder = test::real_data(want.path);
     if (!folder) continue;
     INFO(want.path);
@@ -64,7 +61,6 @@ TEST_CASE("Every data set of graphs of the data folder loads with the counts of 
 }
 
 TEST_CASE("Molecules carry codes and the sizes of their code books", "[io]") {
-#if defined(TESSERA_HAS_ZLIB)
   const auto folder = test::real_data("ogb/ogbg_molbace");
   if (!folder) return;
   const GraphDataset data = load_graphs(*folder);
@@ -77,7 +73,6 @@ TEST_CASE("Molecules carry codes and the sizes of their code books", "[io]") {
   CHECK(data.features(0, 8) == 1.0f);
   CHECK(data.targets.values(0, 0) == 1.0f);
   CHECK(one_hot(data.features.view(), data.categories).cols() == 119 + 5 + 12 + 12 + 10 + 6 + 6 + 2 + 2);
-#endif
 }
 
 namespace {

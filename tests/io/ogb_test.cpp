@@ -9,11 +9,13 @@
 
 #include "support/catch.hpp"
 #include "support/io_archives.hpp"
+#include "support/io_datasets.hpp"
 #include "tessera/io/npz_write.hpp"
 
 using namespace tessera;
 using test::refuses;
 using test::ScratchFolder;
+using test::warns;
 
 namespace {
 
@@ -43,13 +45,6 @@ class TinyOgb {
   ScratchFolder folder;
   std::filesystem::path root;
 };
-
-bool warns(const Dataset& data, std::string_view text) {
-  for (const std::string& warning : data.provenance.warnings) {
-    if (warning.find(text) != warning.npos) return true;
-  }
-  return false;
-}
 
 }  // namespace
 

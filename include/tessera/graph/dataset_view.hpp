@@ -13,14 +13,20 @@
 #include "tessera/core/ids.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/graph/concepts.hpp"
+#include "tessera/graph/csr_graph.hpp"
 #include "tessera/graph/dataset.hpp"
 
 namespace tessera {
 
-/// A borrowed graph, with what its owner knows of its symmetry.
+/// A borrowed graph, with what its owner knows of its symmetry. Functions that take one take a CsrGraph too.
 struct GraphRef {
   CsrView<> matrix;
   bool symmetric = false;
+
+  GraphRef() = default;
+  GraphRef(CsrView<> borrowed, bool is_symmetric) noexcept : matrix(borrowed), symmetric(is_symmetric) {}
+  GraphRef(const CsrGraph& graph) noexcept  // NOLINT(google-explicit-constructor): a reference converts
+      : GraphRef(graph.view(), graph.symmetric) {}
 
   operator CsrView<>() const noexcept { return matrix; }  // NOLINT(google-explicit-constructor): as CsrGraph
   CsrView<> view() const noexcept { return matrix; }
@@ -35,6 +41,9 @@ struct LabelsRef {
   std::size_t num_classes = 0;
 
   LabelsRef() = default;
+  LabelsRef(std::span<const std::int32_t> of_nodes, MatrixView<const float> zeros_and_ones,
+            std::size_t classes_there_are)
+      : classes(of_nodes), indicators(zeros_and_ones), num_classes(classes_there_are) {}
   template <class L>
     requires requires(const L& labels) {
       std::span<const std::int32_t>(labels.classes);

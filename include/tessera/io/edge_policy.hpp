@@ -2,12 +2,18 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <string>
 #include <utility>
 
+#include "tessera/core/array.hpp"
+#include "tessera/core/csr_view.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/ids.hpp"
+#include "tessera/core/parallel.hpp"
 #include "tessera/graph/builders.hpp"
 #include "tessera/graph/dataset.hpp"
+#include "tessera/graph/dataset_view.hpp"
 #include "tessera/io/file_error.hpp"
 #include "tessera/io/read_options.hpp"
 
@@ -52,6 +58,37 @@ inline CsrGraph build_graph(std::size_t num_nodes, const EdgeList& edges, Stored
   }
   provenance.edge_policy = detail::describe(built.counts, built.graph.num_edges(), build.symmetrize);
   return std::move(built.graph);
+}
+
+/// Whether a graph that was stored finished must be made symmetric for `wish`.
+///
+/// Errors   ConfigError for Symmetrise::off where it holds both directions of every edge already
+inline bool must_rebuild(const GraphRef& stored, Symmetrise wish, const std::filesystem::path& path) {
+  if (wish == Symmetrise::off && stored.symmetric && stored.num_edges() != 0) {
+    throw ConfigError(
+        message("load: ", path.string(),
+                " holds both directions of every edge, so --directed has nothing to keep; convert the "
+                "original with --directed"));
+  }
+  return wish == Symmetrise::on && !stored.symmetric;
+}
+
+/// A stored graph with the reverse of every edge; where an edge has both directions, the weights are as `build_csr`
+/// merges them.
+///
+/// Cost     as build_csr, and 12 bytes per edge
+inline CsrGraph symmetrized(const GraphRef& stored, const Place& place, Provenance& provenance) {
+  const CsrView<> a = stored.matrix;
+  Array<NodeId> row(a.num_edges());
+  parallel_for(a.num_rows, 2048, [&](std::size_t i, std::size_t end) {
+    for (; i < end; ++i) {
+      for (EdgeId e = a.row_ptr[i]; e < a.row_ptr[i + 1]; ++e) row[e] = static_cast<NodeId>(i);
+    }
+  });
+  ReadOptions options;
+  options.symmetrise = Symmetrise::on;
+  options.self_loops = SelfLoops::keep;
+  return build_graph(a.num_rows, {a.col, row, a.weight}, Stored::directed, options, place, provenance);
 }
 
 }  // namespace tessera::io

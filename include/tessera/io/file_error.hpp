@@ -115,7 +115,8 @@ inline void require_within(const Place& place, std::uint64_t bytes, std::uint64_
 
 /// Reports that the operating system refused to open, read or write a file.
 ///
-/// Errors   GEN-01 if there is no such file, with the name the folder does have; GEN-04 otherwise
+/// Errors   GEN-01 if there is no such file, with the name the folder does have; GEN-02 if a file stands where a folder
+///          is named; GEN-04 otherwise
 [[noreturn]] inline void fail_system(const std::filesystem::path& path, std::string_view doing, int error) {
   namespace fs = std::filesystem;
   const Place place(path);
@@ -124,6 +125,11 @@ inline void require_within(const Place& place, std::uint64_t bytes, std::uint64_
   }
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   std::error_code ignored;
+  for (fs::path above = folder; above.has_relative_path(); above = above.parent_path()) {
+    if (!fs::exists(above, ignored)) continue;
+    if (!fs::is_directory(above, ignored)) place.fail("GEN-02", above.string(), " is a file, want a folder");
+    break;
+  }
   if (!fs::is_directory(folder, ignored)) {
     place.fail("GEN-01", "not found; the folder ", folder.string(), " does not exist");
   }

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "tessera/core/array.hpp"
@@ -129,6 +131,10 @@ class MappedDataset {
     if (bad_roles != 0)
       place_.fail("SPL-01", grouped(bad_roles), " nodes have a role that is none of 0 to 3");
   }
+
+  /// Asks the system to read the file ahead of its use, page by page being slow. Returns when it has been asked for
+  /// everything, which may take as long as the disk does: call it beside the training.
+  void read_ahead() const noexcept { file_.read_ahead(); }
 
   /// Reads every page once, so that training does not wait for the disk.
   ///
@@ -313,6 +319,18 @@ class MappedDataset {
 };
 
 static_assert(NodeData<MappedDataset>);
+
+/// The number of the split that `text` names; 0 where it is empty.
+///
+/// Errors   ConfigError if it is no number
+inline std::size_t container_split(std::string_view text) {
+  std::size_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, number);
+  if (!text.empty() && (parsed.ec != std::errc{} || parsed.ptr != end))
+    throw ConfigError(message("load: split is \"", text, "\", want a number for a container"));
+  return number;
+}
 
 /// A container as a data set in memory, for what has to change it.
 ///

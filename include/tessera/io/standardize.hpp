@@ -16,6 +16,7 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/graph/dataset.hpp"
+#include "tessera/graph/dataset_view.hpp"
 #include "tessera/io/file_error.hpp"
 
 namespace tessera::io {
@@ -103,11 +104,11 @@ inline void apply_scaler(const FeatureScaler& scaler, MatrixView<float> x) {
 namespace detail {
 
 /// Features are transformed once; a second wish leaves them as they are, with a warning.
-inline bool may_transform(Dataset& data, std::string_view wish) {
-  if (data.provenance.feature_state == "raw") return true;
-  data.provenance.warnings.push_back(
-      Place(data.name).warning("FEA-04", "features are ", data.provenance.feature_state,
-                               " already: not transforming them again (", wish, ")"));
+inline bool may_transform(std::string_view name, Provenance& provenance, std::string_view wish) {
+  if (provenance.feature_state == "raw") return true;
+  provenance.warnings.push_back(Place(std::string(name))
+                                    .warning("FEA-04", "features are ", provenance.feature_state,
+                                             " already: not transforming them again (", wish, ")"));
   return false;
 }
 
@@ -115,42 +116,43 @@ inline bool may_transform(Dataset& data, std::string_view wish) {
 
 /// The rows a data set's scaler is fitted on, as the authors of its layout do: in GraphSAINT folders the rows
 /// with an edge in the training graph, elsewhere the training nodes.
-inline Array<NodeId> fitting_rows(const Dataset& data) {
-  if (data.provenance.layout != "graphsaint" || data.train_graph.num_nodes() != data.num_nodes()) {
-    return data.nodes(Role::train);
-  }
+inline Array<NodeId> fitting_rows(const DatasetView& data, const Provenance& provenance) {
+  const CsrView<> train = data.train_graph.matrix;
+  if (provenance.layout != "graphsaint" || train.num_rows != data.num_nodes()) return data.nodes(Role::train);
   Array<NodeId> out;
   for (std::size_t i = 0; i < data.num_nodes(); ++i) {
-    if (data.train_graph.degree(i) != 0) out.push_back(static_cast<NodeId>(i));
+    if (train.degree(i) != 0) out.push_back(static_cast<NodeId>(i));
   }
   return out.empty() ? data.nodes(Role::train) : std::move(out);
 }
+inline Array<NodeId> fitting_rows(const Dataset& data) { return fitting_rows(data, data.provenance); }
 
-/// Standardises the features of a data set over its fitting rows, at most once; see fit_scaler.
+/// Standardises the features `x` of a data set, its own or a copy of them, over its fitting rows, at most once; see
+/// fit_scaler.
 ///
 /// Features that were transformed before, or look standardised, stay as they are with warning FEA-04.
 /// Errors   ConfigError if there are no fitting rows
 /// Source   Hamilton et al. 2017, Chiang et al. 2019, Zeng et al. 2020: their published loaders
-inline void standardize(Dataset& data) {
-  if (data.features.empty() || !detail::may_transform(data, "standardise")) return;
-  const FeatureScaler scaler = fit_scaler(data.features.view(), fitting_rows(data));
-  auto& warnings = data.provenance.warnings;
-  const Place place(data.name);
+inline void standardize(const DatasetView& data, MatrixView<float> x, Provenance& provenance) {
+  if (x.empty() || !detail::may_transform(data.name, provenance, "standardise")) return;
+  const FeatureScaler scaler = fit_scaler(x, fitting_rows(data, provenance));
+  auto& warnings = provenance.warnings;
+  const Place place{std::string(data.name)};
   if (scaler.already_standard) {
     warnings.push_back(place.warning(
         "FEA-04", "columns have mean 0 and variance 1 on the fitting rows: not standardising again"));
-    data.provenance.feature_state = "standardised(in the file)";
+    provenance.feature_state = "standardised(in the file)";
     return;
   }
   if (scaler.constant_columns != 0) {
     warnings.push_back(place.warning("FEA-02", scaler.constant_columns,
                                      " columns are constant over the fitting rows; left unscaled"));
   }
-  apply_scaler(scaler, data.features.view());
-  data.provenance.feature_state = data.provenance.layout == "graphsaint"
-                                      ? "standardised(rows with training edges)"
-                                      : "standardised(train rows)";
+  apply_scaler(scaler, x);
+  provenance.feature_state = provenance.layout == "graphsaint" ? "standardised(rows with training edges)"
+                                                               : "standardised(train rows)";
 }
+inline void standardize(Dataset& data) { standardize(data, data.features.view(), data.provenance); }
 
 /// Divides every row by the sum of its absolute values; rows of zeros stay.
 ///
@@ -166,14 +168,15 @@ inline void normalize_rows(MatrixView<float> x) {
   });
 }
 
-/// Row-normalises the features of a data set, at most once, as the GCN papers do.
+/// Row-normalises the features `x` of a data set, its own or a copy of them, at most once, as the GCN papers do.
 ///
 /// Features that were transformed before stay as they are with warning FEA-04.
 /// Source   Kipf & Welling 2017
-inline void normalize_rows(Dataset& data) {
-  if (data.features.empty() || !detail::may_transform(data, "row-normalise")) return;
-  normalize_rows(data.features.view());
-  data.provenance.feature_state = "row-L1";
+inline void normalize_rows(const DatasetView& data, MatrixView<float> x, Provenance& provenance) {
+  if (x.empty() || !detail::may_transform(data.name, provenance, "row-normalise")) return;
+  normalize_rows(x);
+  provenance.feature_state = "row-L1";
 }
+inline void normalize_rows(Dataset& data) { normalize_rows(data, data.features.view(), data.provenance); }
 
 }  // namespace tessera::io

@@ -9,6 +9,7 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/graph/csr_graph.hpp"
 #include "tessera/graph/dataset.hpp"
+#include "tessera/graph/dataset_view.hpp"
 
 namespace tessera::io {
 
@@ -18,15 +19,16 @@ namespace tessera::io {
 /// Shapes   graph [N, N], roles [N] -> [N, N]
 /// Cost     work O(N + E), in parallel
 /// Errors   ShapeError if roles has not one entry per node
-inline CsrGraph edges_among_training_nodes(const CsrGraph& graph, std::span<const Role> roles) {
-  const std::size_t n = graph.num_nodes();
+inline CsrGraph edges_among_training_nodes(const GraphRef& whole, std::span<const Role> roles) {
+  const CsrView<> graph = whole.matrix;
+  const std::size_t n = graph.num_rows;
   if (roles.size() != n) {
     throw ShapeError(message("edges_among_training_nodes: roles has ", roles.size(), " entries, want ", n));
   }
   constexpr std::size_t kRows = 2048;
   CsrGraph out;
   out.num_cols = n;
-  out.symmetric = graph.symmetric;
+  out.symmetric = whole.symmetric;
   out.row_ptr.assign(n + 1, 0);
   const auto for_each_kept = [&](std::size_t row, auto&& keep) {
     if (roles[row] != Role::train) return;

@@ -14,7 +14,7 @@
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
-#include "tessera/graph/csr_graph.hpp"
+#include "tessera/graph/dataset_view.hpp"
 
 namespace tessera {
 
@@ -116,7 +116,7 @@ class GbpPush {
 /// Threads  parallel over columns; result independent of T
 /// Source   Chen et al., Scalable graph neural networks via bidirectional propagation, NeurIPS 2020; as their
 ///          code: a queue, thresholds relative to the column's sum, signs apart; differs: no random walks
-inline Tensor<float> gbp_push(const CsrGraph& graph, MatrixView<const float> x,
+inline Tensor<float> gbp_push(const GraphRef& graph, MatrixView<const float> x,
                               const GbpOptions& options = {}, GbpCounts* counts = nullptr) {
   const std::size_t n = graph.num_nodes();
   if (!graph.symmetric) throw ConfigError("gbp_push: the graph is directed, want it symmetric");

@@ -19,6 +19,7 @@
 #include "tessera/core/scalar.hpp"
 #include "tessera/graph/builders.hpp"
 #include "tessera/graph/csr_graph.hpp"
+#include "tessera/graph/dataset_view.hpp"
 #include "tessera/graph/transpose.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/kernels/dispatch.hpp"
@@ -51,8 +52,8 @@ class PropagationOperator {
     choose_matrix(graph, symmetric);
     prepare();
   }
-  explicit PropagationOperator(const CsrGraph& graph, const OperatorSpec& spec = {})
-      : PropagationOperator(graph.view(), graph.symmetric, spec) {}
+  explicit PropagationOperator(const GraphRef& graph, const OperatorSpec& spec = {})
+      : PropagationOperator(graph.matrix, graph.symmetric, spec) {}
 
   /// Any matrix, as it is: y_i = sum over entries (i, j) of w_ij x_j. Borrowed.
   ///

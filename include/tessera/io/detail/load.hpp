@@ -83,14 +83,16 @@ inline Dataset read_metis_dataset(const std::filesystem::path& path, const ReadO
   return out;
 }
 
-/// The number of a stored split; 0 where none is asked for.
-inline std::size_t container_split(const ReadOptions& options) {
-  std::size_t number = 0;
-  const char* const end = options.split.data() + options.split.size();
-  const auto parsed = std::from_chars(options.split.data(), end, number);
-  if (!options.split.empty() && (parsed.ec != std::errc{} || parsed.ptr != end))
-    throw ConfigError(message("load: split is \"", options.split, "\", want a number for a container"));
-  return number;
+/// A container in memory, its edges as the options want them.
+inline Dataset read_container_dataset(const std::filesystem::path& path, const ReadOptions& options) {
+  Dataset out = read_container(path, {.split = container_split(options.split)});
+  if (!must_rebuild(out.graph, options.symmetrise, path)) return out;
+  out.graph = symmetrized(out.graph, Place(path), out.provenance);
+  if (out.train_graph.num_nodes() != 0) {
+    Provenance ignored;
+    out.train_graph = symmetrized(out.train_graph, Place(path), ignored);
+  }
+  return out;
 }
 
 inline Dataset read_layout(const Detected& found, const ReadOptions& options) {
@@ -130,7 +132,7 @@ inline Dataset read_layout(const Detected& found, const ReadOptions& options) {
     case Layout::edge_list:
       return read_edge_list(found.path, options).data;
     case Layout::container:
-      return read_container(found.path, {.split = container_split(options)});
+      return read_container_dataset(found.path, options);
   }
   throw ConfigError("load: the layout is none of its enumerators");
 }
