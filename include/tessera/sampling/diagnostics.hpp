@@ -12,7 +12,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/core/ids.hpp"
 #include "tessera/core/parallel.hpp"
-#include "tessera/graph/dataset.hpp"
+#include "tessera/graph/dataset_view.hpp"
 #include "tessera/sampling/cluster_sampler.hpp"
 #include "tessera/sampling/concepts.hpp"
 
@@ -109,7 +109,7 @@ inline std::uint64_t entries_inside(CsrView<> graph, std::span<const std::uint32
 /// Errors   ShapeError if labels or roles do not fit the graph; otherwise as ClusterSampler::sample
 /// Source   Chiang et al., Cluster-GCN, KDD 2019, section 3.2 and figure 2 (label entropy, utilisation)
 inline ClusterDiagnostics diagnose_clusters(const ClusterSampler& sampler, const SampleSource& source,
-                                            const Labels& labels, std::span<const Role> roles,
+                                            const LabelsRef& labels, std::span<const Role> roles,
                                             std::uint64_t seed = 0, std::uint64_t epoch = 0) {
   const CsrView<> graph = source.graph;
   const bool with_labels = !labels.multilabel() && !labels.classes.empty();
