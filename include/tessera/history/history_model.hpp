@@ -11,6 +11,8 @@
 
 #include "tessera/core/adjacency.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/ids.hpp"
+#include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/history/compensate.hpp"
 #include "tessera/history/detail/layer_sweep.hpp"
@@ -18,6 +20,7 @@
 #include "tessera/history/policies.hpp"
 #include "tessera/history/store.hpp"
 #include "tessera/nn/concepts.hpp"
+#include "tessera/nn/ops/add.hpp"
 
 namespace tessera {
 
