@@ -9,6 +9,7 @@
 
 #include "support/models.hpp"
 #include "support/policies.hpp"
+#include "tessera/history/refresh.hpp"
 #include "tessera/io/checkpoint.hpp"
 #include "tessera/nn/optim/adam.hpp"
 #include "tessera/sampling/prefetch_loader.hpp"
@@ -46,6 +47,8 @@ void train_once(const Options& o, std::size_t run, const tessera::DatasetView& d
   Maybe<tessera::JsonlLog> log;
   Maybe<tessera::SvgPlot> plot;
   Maybe<tessera::io::Checkpoint> checkpoint;
+  Maybe<tessera::RefreshHistory> refresh;
+  if (extras.refresh_history) refresh.hook.emplace();
   if (!o.quiet) {
     progress.hook.emplace(tessera::ConsoleProgressOptions{.label = "run " + std::to_string(run + 1) + "/" +
                                                                    std::to_string(o.runs)});
@@ -59,7 +62,7 @@ void train_once(const Options& o, std::size_t run, const tessera::DatasetView& d
   }
   tessera::FitReport fit = trainer.fit(
       data, {.epochs = o.epochs, .seed = seed, .inductive = o.inductive, .eval_every = o.eval_every}, rule,
-      ChosenClip{o.clip_norm}, checkpoint, progress, log, plot);
+      ChosenClip{o.clip_norm}, checkpoint, refresh, progress, log, plot);
   report.seconds.train += fit.seconds_train;
   report.seconds.infer += fit.seconds_evaluate;
   report.runs.push_back({.seed = seed, .fit = std::move(fit), .additions = {}});

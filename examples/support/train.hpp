@@ -28,6 +28,8 @@ class Timer {
 struct RunExtras {
   /// The model of a seed, instead of the options'.
   std::function<tessera::AnyModel<>(std::uint64_t seed)> make_model = {};
+  /// The models keep histories, which are made exact before the first epoch and after each.
+  bool refresh_history = false;
   /// Called with the trained model and its figures, to add to them.
   std::function<void(const tessera::AnyModel<>& model, tessera::RunSummary& run)> after = {};
 };

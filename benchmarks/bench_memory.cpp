@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT
+// Memory and time against depth for the ways to train a graph convolutional network on a graph: all of it at once,
+// sampled neighbours, sampled neighbours with control variates (VR-GCN), clusters (Cluster-GCN), and parts with
+// histories (GNNAutoScale); then inference inside a budget.
+//
+//     bench_memory                                             a hundredth of the Amazon2M shape
+//     bench_memory --scale 1 --batches 20 --spill /scratch     the whole of it
+//
+// Memory is what training holds beyond graph and features, histories included. Where --batches cuts epochs short, their
+// time is that of all batches at the pace of the first ones.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/json.hpp"
+#include "support/main.hpp"
+#include "support/report.hpp"
+#include "tessera/core/buffer_pool.hpp"
+#include "tessera/graph/stand_ins.hpp"
+#include "tessera/history/history_model.hpp"
+#include "tessera/nn/any_model.hpp"
+#include "tessera/nn/losses/cross_entropy.hpp"
+#include "tessera/nn/nets/gcn_net.hpp"
+#include "tessera/nn/optim/adam.hpp"
+#include "tessera/partition/contiguous_partitioner.hpp"
+#include "tessera/sampling/any_sampler.hpp"
+#include "tessera/sampling/cluster_sampler.hpp"
+#include "tessera/sampling/control_variate_sampler.hpp"
+#include "tessera/sampling/full_graph_sampler.hpp"
+#include "tessera/sampling/halo_sampler.hpp"
+#include "tessera/sampling/neighbor_sampler.hpp"
+#include "tessera/sampling/prefetch_loader.hpp"
+#include "tessera/train/detail/replace_file.hpp"
+#include "tessera/train/trainer.hpp"
+
+namespace tessera::bench {
+namespace {
+
+struct Options {
+  CommonOptions common;
+  double scale = 0.01;
+  std::size_t hidden = 256, parts = 0, clusters_per_batch = 10, batch_size = 1024, batches = 0,
+              metric_epochs = 0;
+  std::vector<std::size_t> depths{2, 3, 4};
+  std::vector<std::string> methods{"full", "neighbors", "vrgcn", "cluster", "gas"};
+  double budget_gib = 2;
+  std::string spill = std::filesystem::temp_directory_path() / "tessera-bench";
+  std::string format = "bf16";
+};
+
+double seconds_since(std::chrono::steady_clock::time_point began) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+}
+
+/// The first batches of a sampler's epochs.
+template <Sampler S>
+struct FirstBatches {
+  using Workspace = typename S::Workspace;
+  S inner;
+  std::size_t most;
+
+  std::size_t num_batches(const SampleSource& source) const {
+    return std::min(most, inner.num_batches(source));
+  }
+  bool same_every_epoch() const { return tessera::same_every_epoch(inner); }
+  void sample(const SampleSource& source, const AggregationSpec& spec, BatchKey key, Workspace& workspace,
+              MiniBatch& batch) const {
+    inner.sample(source, spec, key, workspace, batch);
+  }
+};
+
+struct Case {
+  AnyModel<> model;
+  AnySampler sampler;
+  double whole_epoch = 1;  ///< batches of an epoch / batches of a measured one
+  HistoryStore<float>* store = nullptr;
+};
+
+template <Sampler S>
+AnySampler first_batches(S sampler, const SampleSource& source, const Options& o, double& whole_epoch) {
+  const std::size_t all = sampler.num_batches(source);
+  if (o.batches == 0 || all <= o.batches) return sampler;
+  whole_epoch = static_cast<double>(all) / static_cast<double>(o.batches);
+  return FirstBatches<S>{std::move(sampler), o.batches};
+}
+
+Case make_case(const std::string& method, std::size_t depth, const Dataset& data,
+               std::span<const PartId> parts, std::span<const NodeId> targets, const Options& o) {
+  GcnNet<> net({.in = data.num_features(),
+                .hidden = o.hidden,
+                .out = data.num_classes(),
+                .layers = depth,
+                .dropout = 0.2f,
+                .input_dropout = false});
+  const SampleSource source{data.graph.view(), data.graph.symmetric, targets};
+  double whole = 1;
+  const TargetBatches batches{.batch_size = o.batch_size};
+  if (method == "full") return {std::move(net), FullGraphSampler{}};
+  if (method == "neighbors") {
+    std::vector<int> fanouts(depth, 10);
+    fanouts.front() = 15;
+    AnySampler sampler =
+        first_batches(NeighborSampler({.fanouts = fanouts, .batches = batches}), source, o, whole);
+    return {std::move(net), std::move(sampler), whole};
+  }
+  if (method == "cluster") {
+    AnySampler sampler =
+        first_batches(ClusterSampler(parts, {.clusters_per_batch = o.clusters_per_batch}), source, o, whole);
+    return {std::move(net), std::move(sampler), whole};
+  }
+  const HistoryFormat format = o.format == "bf16"   ? HistoryFormat::bf16
+                               : o.format == "int8" ? HistoryFormat::int8
+                                                    : HistoryFormat::exact;
+  HistoryModel<GcnNet<>> model(std::move(net), data.num_nodes(), {.store = {.format = format}});
+  HistoryStore<float>* const store = &model.store();
+  AnySampler sampler =
+      method == "gas"
+          ? first_batches(HaloSampler(parts, {.clusters_per_batch = o.clusters_per_batch}), source, o, whole)
+          : first_batches(ControlVariateSampler({.layers = depth, .fanout = 2, .batches = batches}), source,
+                          o, whole);
+  return {std::move(model), std::move(sampler), whole, store};
+}
+
+void run_depths(const Dataset& data, const Options& o, JsonObject& json) {
+  const std::size_t parts = o.parts > 0 ? o.parts : std::max<std::size_t>(20, data.num_nodes() / 163);
+  const Partition partition = ContiguousPartitioner{}.partition(data.graph.view(), {.parts = parts});
+  const Array<NodeId> targets = data.nodes(Role::train);
+  std::printf(
+      "\nmemory beyond graph and features, and time, against depth: %zu hidden, %zu parts, %zu a batch\n",
+      o.hidden, parts, o.clusters_per_batch);
+  std::printf("  %-10s %6s %11s %11s %11s %13s %12s\n", "method", "layers", "memory MB", "history MB",
+              "s per epoch", "moving rows %", "accuracy");
+  for (const std::string& method : o.methods) {
+    for (const std::size_t depth : o.depths) {
+      BufferPool::global().trim();
+      const std::size_t before = BufferPool::global().stats().held_bytes;
+      Case c = make_case(method, depth, data, partition.part, targets, o);
+      Trainer trainer{c.model, std::move(c.sampler), CrossEntropy{}, Adam{.lr = 0.005}, PrefetchOptions{}};
+      const std::size_t epochs = std::max<std::size_t>(o.common.repeats + 1, o.metric_epochs);
+      const FitReport fit = trainer.fit(data, {.epochs = epochs, .eval_every = 0});
+      const double held = static_cast<double>(BufferPool::global().stats().held_bytes - before) * 1e-6;
+      double fastest = fit.history.back().seconds;
+      double all = 0;
+      for (const EpochRecord& r : fit.history) all += r.seconds;
+      for (std::size_t e = 1; e < fit.history.size(); ++e)
+        fastest = std::min(fastest, fit.history[e].seconds);
+      const double share = c.store != nullptr ? 100 * c.store->times().wait / all : 0;
+      const double tables = c.store != nullptr ? static_cast<double>(c.store->bytes()) * 1e-6 : 0;
+      std::printf("  %-10s %6zu %11.1f %11.1f %11.3f", method.c_str(), depth, held, tables,
+                  fastest * c.whole_epoch);
+      if (c.store != nullptr) {
+        std::printf(" %13.1f", share);
+      } else {
+        std::printf(" %13s", "-");
+      }
+      const std::string key = method + "_" + std::to_string(depth);
+      json.add("memory_mb_" + key, held).add("seconds_per_epoch_" + key, fastest * c.whole_epoch);
+      if (c.store != nullptr) json.add("history_mb_" + key, tables).add("moving_percent_" + key, share);
+      if (o.metric_epochs > 0) {
+        const Evaluation e = evaluate(c.model, data, CrossEntropy{});
+        std::printf(" %11.2f", 100 * e.test.metric);
+        json.add("accuracy_" + key, e.test.metric);
+      }
+      std::printf("\n");
+      if (method == "gas" && depth == 3) {
+        const double inputs = static_cast<double>(before) * 1e-6;
+        const double allowed = inputs + tables + 1000;
+        std::printf(
+            "             inputs %.0f MB + histories %.0f MB + 1 GB = %.0f MB allowed, %.0f MB held: %s\n",
+            inputs, tables, allowed, inputs + held, inputs + held <= allowed ? "inside" : "OUTSIDE");
+        json.add("gas_bound_mb", allowed).add("gas_held_mb", inputs + held);
+      }
+      std::fflush(stdout);
+    }
+  }
+}
+
+void run_inference(const Dataset& data, const Options& o, JsonObject& json) {
+  const GcnNet<> net({.in = data.num_features(), .hidden = o.hidden, .out = data.num_classes(), .layers = 3});
+  const PreparedAdjacency prepared = prepare_adjacency(data.graph, net.aggregation());
+  const auto timed = [&](const InferOptions& options, Tensor<float>& logits) {
+    double best = 1e300;
+    for (std::size_t r = 0; r < std::max<std::size_t>(1, o.common.repeats); ++r) {
+      const auto began = std::chrono::steady_clock::now();
+      logits = infer(net, prepared.adjacency(), data.features.view(), options);
+      best = std::min(best, seconds_since(began));
+    }
+    return best;
+  };
+  const auto budget = static_cast<std::size_t>(o.budget_gib * 1073741824.0 * std::min(1.0, o.scale));
+  Tensor<float> whole, spilled;
+  BufferPool::global().trim();
+  const std::size_t before = BufferPool::global().stats().held_bytes;
+  const double free_seconds = timed({}, whole);
+  const double free_mb = static_cast<double>(BufferPool::global().stats().held_bytes - before) * 1e-6;
+  BufferPool::global().trim();
+  const double spilled_seconds =
+      timed({.memory_budget = std::max<std::size_t>(budget, 1 << 20), .spill = o.spill}, spilled);
+  bool same = whole.rows() == spilled.rows();
+  for (std::size_t i = 0; same && i < whole.rows(); ++i) {
+    same = std::equal(whole.row(i).begin(), whole.row(i).end(), spilled.row(i).begin());
+  }
+  std::printf(
+      "\ninference of 3 layers: %.2f s in %.0f MB without a budget, %.2f s inside %.0f MB: %.2f of the "
+      "speed, %s\n",
+      free_seconds, free_mb, spilled_seconds, static_cast<double>(budget) * 1e-6,
+      free_seconds / spilled_seconds, same ? "same bits" : "OTHER BITS");
+  json.add("infer_seconds", free_seconds).add("infer_budget_seconds", spilled_seconds);
+}
+
+int run(const Options& o) {
+  const IsaScope scope(o.common.level());
+  return with_threads(o.common.threads, [&] {
+    const Dataset data = generate_stand_in(StandIn::amazon2m, {.scale = o.scale, .shuffle_nodes = false});
+    std::printf(
+        "bench_memory %s   %s   threads %zu   isa %s   commit %s\n%s: %zu nodes, %zu entries, %zu features\n",
+        kVersion, cpu_name().c_str(), o.common.threads, std::string(name(o.common.level())).c_str(),
+        TESSERA_BENCH_COMMIT, data.name.c_str(), data.num_nodes(), data.graph.num_edges(),
+        data.num_features());
+    JsonObject json;
+    json.add("program", std::string("bench_memory")).add("commit", std::string(TESSERA_BENCH_COMMIT));
+    run_depths(data, o, json);
+    run_inference(data, o, json);
+    if (!o.common.report.empty()) tessera::detail::replace_file(o.common.report, json.text() + "\n");
+    return 0;
+  });
+}
+
+}  // namespace
+}  // namespace tessera::bench
+
+int main(int argc, char** argv) {
+  tessera::bench::Options o;
+  o.common.repeats = 2;
+  CLI::App app("Memory and time of the ways to train, against depth");
+  o.common.add_to(app);
+  app.add_option("--scale", o.scale, "Share of the Amazon2M shape")
+      ->check(CLI::Range(1e-4, 1.0))
+      ->capture_default_str();
+  app.add_option("--depths", o.depths)->capture_default_str();
+  app.add_option("--methods", o.methods)
+      ->check(CLI::IsMember({"full", "neighbors", "vrgcn", "cluster", "gas"}))
+      ->capture_default_str();
+  app.add_option("--hidden", o.hidden)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--parts", o.parts, "Parts of the partition; 0: of 163 nodes, as 15,000 of Amazon2M")
+      ->capture_default_str();
+  app.add_option("--clusters-per-batch", o.clusters_per_batch)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--batch-size", o.batch_size)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--batches", o.batches, "Measure so many batches an epoch; 0: all")->capture_default_str();
+  app.add_option("--metric-epochs", o.metric_epochs, "Train so long and print the accuracy")
+      ->capture_default_str();
+  app.add_option("--history-format", o.format)
+      ->check(CLI::IsMember({"exact", "bf16", "int8"}))
+      ->capture_default_str();
+  app.add_option("--budget", o.budget_gib, "GiB of inference at scale 1, less in proportion below")
+      ->capture_default_str();
+  app.add_option("--spill", o.spill, "Folder inference spills to")->capture_default_str();
+  return tessera::bench::run_program(app, argc, argv, "bench_memory", [&] { return tessera::bench::run(o); });
+}
