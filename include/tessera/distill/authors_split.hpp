@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <numeric>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/core/ids.hpp"
 #include "tessera/graph/dataset.hpp"
+#include "tessera/graph/dataset_view.hpp"
 #include "tessera/graph/induced_subgraph.hpp"
 
 namespace tessera {
@@ -164,12 +166,12 @@ inline std::vector<NodeId> largest_component(CsrView<> a) {
 /// A node task restricted to some of its nodes, renumbered in their order; features become 0 or 1 where `binary`.
 ///
 /// Errors   IndexError if nodes do not ascend strictly or lie outside
-inline Dataset restrict_nodes(const Dataset& data, std::span<const NodeId> nodes, bool binary) {
+inline Dataset restrict_nodes(const DatasetView& data, std::span<const NodeId> nodes, bool binary) {
   Dataset out;
   InducedWorkspace workspace;
   Subgraph part;
   induced_subgraph(data.graph.view(), nodes, workspace, part);
-  out.name = data.name;
+  out.name = std::string(data.name);
   out.graph.num_cols = nodes.size();
   out.graph.row_ptr = std::move(part.row_ptr);
   out.graph.col = std::move(part.col);
@@ -190,7 +192,6 @@ inline Dataset restrict_nodes(const Dataset& data, std::span<const NodeId> nodes
     }
     out.roles.push_back(data.roles.empty() ? Role::none : data.roles[nodes[i]]);
   }
-  out.provenance = data.provenance;
   return out;
 }
 

@@ -3,13 +3,17 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <string_view>
 #include <utility>
 
 #include "tessera/core/adjacency.hpp"
 #include "tessera/kernels/attention.hpp"
+#include "tessera/kernels/edge_dropout.hpp"
+#include "tessera/kernels/elementwise.hpp"
 #include "tessera/kernels/head_dots.hpp"
 #include "tessera/nn/autograd/tape.hpp"
 #include "tessera/nn/ops/aggregate.hpp"
@@ -60,6 +64,67 @@ struct AttentionOp {
         value.middle_rows(0, a.num_dst()), tape.value(target_weight).row(0), grad_target.view(),
         wants_z ? grad_z.view().middle_rows(0, a.num_dst()) : MatrixView<T>(), row_slot(tape, target_weight));
     if (wants_z) tape.add_grad(z, std::move(grad_z));
+  }
+
+  // With r_ij the score before the rectifier: dr_ij = dp_j + dq_i, de = leaky'(r) dr, d alpha = alpha (de - sum alpha de),
+  // dy_i = sum of k (d alpha z_j + alpha dz_j), k the dropout factor. Shares are computed again, row by row.
+  void jvp(Tape<T>& tape, Var self) const {
+    const MatrixView<const T> value = tape.value(z);
+    const MatrixView<T> t = tape.make_tangent(self);
+    const std::size_t heads = options.heads;
+    const std::size_t width = value.cols() / heads;
+    Tensor<T> d_source = dot_tangents(tape, a.num_src(), source_weight);
+    Tensor<T> d_target = dot_tangents(tape, a.num_dst(), target_weight);
+    const bool moves = tape.has_tangent(z);
+    const T keep = dropout_scale<T>(options.dropout);
+    parallel_for(a.num_dst(), 64, [&](std::size_t i, std::size_t end) {
+      Array<T> share;
+      Array<T> slope;
+      for (; i < end; ++i) {
+        std::fill(t.row(i).begin(), t.row(i).end(), T{0});
+        const std::span<const NodeId> row = a.forward.neighbors(i);
+        share.resize(row.size());
+        slope.resize(row.size());
+        for (std::size_t h = 0; h < heads; ++h) {
+          T top = -std::numeric_limits<T>::infinity();
+          for (std::size_t e = 0; e < row.size(); ++e) {
+            const T r = source(row[e], h) + target(i, h);
+            const T steep = r > T{0} ? T{1} : static_cast<T>(options.slope);
+            share[e] = steep * r;
+            slope[e] = steep * (d_source(row[e], h) + d_target(i, h));
+            top = std::max(top, share[e]);
+          }
+          T total{0};
+          for (T& s : share) total += s = std::exp(s - top);
+          T mean{0};
+          for (std::size_t e = 0; e < row.size(); ++e) mean += (share[e] /= total) * slope[e];
+          for (std::size_t e = 0; e < row.size(); ++e) {
+            if (!edge_dropout_keeps(options.dropout, static_cast<NodeId>(i), row[e], h)) continue;
+            const T moved = keep * share[e] * (slope[e] - mean);
+            for (std::size_t f = h * width; f < (h + 1) * width; ++f) {
+              t(i, f) += moved * value(row[e], f);
+              if (moves) t(i, f) += keep * share[e] * tape.tangent(z)(row[e], f);
+            }
+          }
+        }
+      }
+    });
+  }
+
+ private:
+  // d <z_j, w> = <dz_j, w> + <z_j, dw> per head.
+  Tensor<T> dot_tangents(const Tape<T>& tape, std::size_t rows, Var weight) const {
+    Tensor<T> out = Tensor<T>::zeros(rows, options.heads);
+    Tensor<T> part(rows, options.heads);
+    if (tape.has_tangent(z)) {
+      head_dots<T>(tape.tangent(z).middle_rows(0, rows), tape.value(weight).row(0), part.view());
+      axpy(T{1}, part.view(), out.view());
+    }
+    if (tape.has_tangent(weight)) {
+      head_dots<T>(tape.value(z).middle_rows(0, rows), tape.tangent(weight).row(0), part.view());
+      axpy(T{1}, part.view(), out.view());
+    }
+    return out;
   }
 };
 
