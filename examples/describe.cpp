@@ -239,8 +239,9 @@ void run(const Arguments& a, int& on_error) {
     const tessera::Dataset data = tessera::generate_stand_in(tessera::StandIn::flickr, {.scale = 0.05});
     return report(data, a);
   }
-  if (a.format.empty() && io::detect(a.data).layout == io::Layout::container) {
-    const io::MappedDataset mapped(a.data);
+  const bool as_it_is = a.format.empty() && a.edges.value() == io::Symmetrise::automatic;
+  if (as_it_is && io::detect(a.data).layout == io::Layout::container) {
+    const io::MappedDataset mapped(a.data, {.split = io::container_split(a.split)});
     on_error = 1;
     return report(mapped, a);
   }
