@@ -25,6 +25,7 @@ struct SaintOptions {
   std::size_t size = 600;
   std::size_t second = 2;
   std::size_t degree_clip = 3000;
+  std::string node_rule = "norm";
   std::string estimate = "counted";
   bool authors = false;
   double coverage = 50;
@@ -90,6 +91,10 @@ void add_options(CLI::App& app, SaintOptions& saint) {
   app.add_option("--size", saint.size, "Draws of node, edge and mrw; roots of the walks")
       ->capture_default_str();
   app.add_option("--second", saint.second, "Steps of the walks; roots of mrw")->capture_default_str();
+  app.add_option("--node-rule", saint.node_rule,
+                 "node: draws follow column norms, as in the paper, or degrees, as the authors' program")
+      ->check(CLI::IsMember({"norm", "degree"}))
+      ->capture_default_str();
   app.add_option("--degree-clip", saint.degree_clip, "mrw: degrees count up to this")->capture_default_str();
   app.add_option("--estimate", saint.estimate, "Where inclusion probabilities come from")
       ->check(CLI::IsMember({"counted", "closed", "none"}))
@@ -110,6 +115,7 @@ void apply_preset(const CLI::App& app, SaintOptions& saint, examples::Options& o
   set("--size", saint.size, preset.size);
   set("--second", saint.second, preset.second);
   set("--degree-clip", saint.degree_clip, preset.degree_clip);
+  if (preset.sampler == "node") set("--node-rule", saint.node_rule, std::string("degree"));
   set("--coverage", saint.coverage, preset.coverage);
   set("--arch", o.arch, preset.arch);
   set("--hidden", o.hidden, preset.hidden);
@@ -153,8 +159,11 @@ tessera::AnySampler make(const tessera::SampleSource& source, const typename S::
 
 tessera::AnySampler make_sampler(const tessera::SampleSource& source, const SaintOptions& saint,
                                  tessera::Report& report) {
-  if (saint.sampler == "node")
-    return make<tessera::SaintNodeSampler>(source, {.nodes = saint.size}, saint, report);
+  if (saint.sampler == "node") {
+    const auto rule =
+        saint.node_rule == "degree" ? tessera::SaintNodeRule::degree : tessera::SaintNodeRule::column_norm;
+    return make<tessera::SaintNodeSampler>(source, {.nodes = saint.size, .rule = rule}, saint, report);
+  }
   if (saint.sampler == "edge")
     return make<tessera::SaintEdgeSampler>(source, {.edges = saint.size}, saint, report);
   if (saint.sampler == "mrw") {
