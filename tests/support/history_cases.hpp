@@ -48,10 +48,11 @@ inline CsrGraph random_graph(std::size_t nodes, std::size_t degree, std::uint64_
   return symmetric ? undirected(nodes, links) : directed(nodes, links);
 }
 
-/// Node i is in part (i * 7) % parts, so that parts are no ranges.
+/// Node i is in part (i * stride) % parts, so that parts are no ranges; the stride shares no factor with few parts.
 inline std::vector<PartId> scattered_parts(std::size_t nodes, std::size_t parts) {
   std::vector<PartId> out(nodes);
-  for (std::size_t i = 0; i < nodes; ++i) out[i] = part_id((i * 7) % parts);
+  const std::size_t stride = parts % 7 == 0 ? 11 : 7;
+  for (std::size_t i = 0; i < nodes; ++i) out[i] = part_id(i * stride % parts);
   return out;
 }
 
