@@ -18,12 +18,15 @@
 #include "tessera/core/tensor.hpp"
 #include "tessera/distill/detail/keep_best.hpp"
 #include "tessera/distill/detail/label_walk.hpp"
+#include "tessera/distill/detail/rows.hpp"
 #include "tessera/distill/detail/soft_row.hpp"
 #include "tessera/distill/detail/unit_rows.hpp"
 #include "tessera/graph/dataset.hpp"
 #include "tessera/nn/concepts.hpp"
+#include "tessera/nn/init/glorot.hpp"
 #include "tessera/nn/layers/linear.hpp"
 #include "tessera/nn/ops/dropout.hpp"
+#include "tessera/nn/ops/linear.hpp"
 #include "tessera/nn/optim/adam.hpp"
 
 namespace tessera {
