@@ -100,4 +100,30 @@ row computers-saint-edge "$least" graphsaint "${computers[@]}" --inductive=false
 # Correct & Smooth: features as stored, random 60/20/20 splits; the floor is the mean of an independent run less 2 deviations.
 row correct-and-smooth-cora 86.3 correct_and_smooth --data "$data/cora/planetoid" --features raw --resplit --runs 10
 
+# Distillation: GLNN's production protocol, CPF, and learning to distil with the authors' split.
+sage=(--teacher sage --teacher-hidden 128 --teacher-dropout 0 --teacher-weight-decay 5e-4 --teacher-epochs 200)
+glnn=(--protocol production --method glnn "${sage[@]}" --student-hidden 128 --runs 10)
+row glnn-cora - distill --data "$data/cora/npz" "${glnn[@]}" --student-lr 0.01 --student-weight-decay 0.005 \
+  --student-dropout 0.6
+row glnn-citeseer - distill --data "$data/citeseer/npz" "${glnn[@]}" --student-lr 0.01 --student-weight-decay 0.001 \
+  --student-dropout 0.1
+row glnn-computers - distill --data "$data/amazon-computers/npz" "${glnn[@]}" --student-lr 0.001 \
+  --student-weight-decay 0.002 --student-dropout 0.3
+cpf=(--protocol cpf --method cpf --runs 5)
+row cpf-cora - distill --data "$data/cora/npz" "${cpf[@]}" --cpf-steps 8 --student-hidden 32
+row cpf-citeseer - distill --data "$data/citeseer/npz" "${cpf[@]}" --cpf-steps 6 --student-hidden 64
+row cpf-computers - distill --data "$data/amazon-computers/npz" "${cpf[@]}" --cpf-steps 10 --student-hidden 64 \
+  --cpf-dropout 0.5 --cpf-attention-dropout 0.8
+ltd=(--protocol ltd --method ltd --student gcn --student-dropout 0.8 --student-weight-decay 1e-3 --runs 5)
+row ltd-gcn-cora - distill --data "$data/cora/npz" "${ltd[@]}" --ltd-alpha 1.92e-4 --ltd-beta 2.60e-4 --lambda 1
+row ltd-gcn-citeseer - distill --data "$data/citeseer/npz" "${ltd[@]}" --ltd-alpha 6.90e-6 --ltd-beta 7.46e-5 --lambda 1
+row ltd-gcn-computers - distill --data "$data/amazon-computers/npz" "${ltd[@]}" --ltd-alpha 3.85e-6 \
+  --ltd-beta 1.18e-5 --lambda 100
+# Terms on hidden rows, beside soft targets alone and no teacher.
+for method in logit kd+fitnet kd+at kd+lsp kd+gsp kd+gcrd; do
+  row "toy-ppi-$method" - distill --data "$data/toy-ppi/graphsaint" --method "$method" --alpha 0.5 --temperature 1 \
+    --teacher gat --teacher-hidden 512 --teacher-dropout 0 --teacher-weight-decay 0 --student gat --student-hidden 64 \
+    --student-dropout 0 --student-weight-decay 0 --runs 3
+done
+
 exit $failed
