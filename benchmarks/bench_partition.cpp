@@ -270,7 +270,7 @@ class Table {
 
   // Seconds of every step of one run.
   void phases(const std::string& name, CsrView<> graph, const PartitionGoal& goal) {
-    using namespace detail::multilevel;
+    using namespace tessera::detail::multilevel;
     const PartitionOptions wanted{.parts = goal.parts, .seed = 1, .effort = effort_};
     Prepared prepared;
     const double preparing = seconds_of([&] { prepared = prepare(graph, wanted); });
@@ -290,8 +290,7 @@ class Table {
     std::fflush(stdout);
   }
 
-  static constexpr std::size_t kBigEntries = std::size_t{1}
-                                             << 21;  // stored edges of a stand-in worth its name
+  static constexpr std::size_t kBigEntries = 1 << 21;  // stored edges of a stand-in worth its name
 
   Options options_;
   PartitionEffort effort_;
