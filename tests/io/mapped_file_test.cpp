@@ -52,3 +52,12 @@ TEST_CASE("what is no file is refused", "[io]") {
   refuses("GEN-03", {"declares 1 bytes, limit is 0 bytes"},
           [&] { io::MappedFile file(folder / "feats.npy", {.map = false, .max_bytes = 0}); });
 }
+
+TEST_CASE("reading ahead changes nothing", "[io]") {
+  const test::ScratchFolder folder;
+  const io::MappedFile file(folder.write("a", std::string(100'000, 'x')));
+  file.read_ahead();
+  CHECK(file.size() == 100'000);
+  CHECK(file.bytes().back() == std::byte{'x'});
+  io::MappedFile().read_ahead();  // nothing is mapped
+}

@@ -105,9 +105,10 @@ class MappedFile {
   std::span<const std::byte> bytes() const noexcept { return bytes_; }
   std::size_t size() const noexcept { return bytes_.size(); }
   const std::filesystem::path& path() const noexcept { return path_; }
-  /// Asks the system to bring the whole file into memory; advice only.
+  /// Asks the system to bring the whole file into memory, unless it would fill half of it; advice only.
   void read_ahead() const noexcept {
-    if (mapping_ != nullptr) ::madvise(mapping_, bytes_.size(), MADV_WILLNEED);
+    if (mapping_ != nullptr && bytes_.size() <= Limits{}.max_bytes / 2)
+      ::madvise(mapping_, bytes_.size(), MADV_WILLNEED);
   }
   /// Whether the bytes are the file's own pages rather than a copy.
   bool mapped() const noexcept { return mapping_ != nullptr; }
