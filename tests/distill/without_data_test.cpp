@@ -11,6 +11,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/distill/born_again.hpp"
 #include "tessera/distill/data_free.hpp"
+#include "tessera/distill/neighbour_inference.hpp"
 #include "tessera/distill/reliable_nodes.hpp"
 #include "tessera/distill/self_distillation.hpp"
 #include "tessera/graph/normalization.hpp"
@@ -182,6 +183,23 @@ TEST_CASE("DFAD: the generator follows the student's discrepancy backwards") {
       CHECK(std::abs(by_generator(i, c) + by_student(i, c) / (1 + value)) < 1e-15);
     }
   }
+}
+
+TEST_CASE("TGS: agreement with neighbours, distance from strangers, gradients") {
+  std::vector<Tensor<double>> inputs;
+  for (std::uint64_t k = 0; k < 5; ++k) inputs.push_back(random_matrix<double>(4, 3, k + 1));
+  inputs.push_back(random_matrix<double>(4, 1, 9));
+  const auto loss = [](auto& ctx, std::span<const Var> v) {
+    return neighbour_inference_loss(ctx, {v[0], v[1], blend_rows(ctx, v[5], v[2], v[3]), v[3], v[4]}, 2);
+  };
+  CHECK(grad_check(loss, inputs, {.forward_mode = false}).vjp_error < 1e-7);
+  // Everything equal: nothing to gain; a stranger who differs lowers the loss.
+  const Tensor<double> x = random_matrix<double>(4, 3, 1);
+  const Tensor<double> other = random_matrix<double>(4, 3, 2);
+  Tape<double> tape;
+  const Var v = tape.input(x.view());
+  CHECK(std::abs(value_of(tape, neighbour_inference_loss(tape, {v, v, v, v, v}))) < 1e-15);
+  CHECK(value_of(tape, neighbour_inference_loss(tape, {v, v, v, v, tape.input(other.view())})) < -1e-3);
 }
 
 TEST_CASE("born_again: the first generation learns alone, each later one from its parent") {

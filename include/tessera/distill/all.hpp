@@ -18,6 +18,7 @@
 #include "tessera/distill/logit.hpp"
 #include "tessera/distill/lsp.hpp"
 #include "tessera/distill/ltd_step.hpp"
+#include "tessera/distill/neighbour_inference.hpp"
 #include "tessera/distill/perturb.hpp"
 #include "tessera/distill/reliable_nodes.hpp"
 #include "tessera/distill/run_teacher.hpp"
