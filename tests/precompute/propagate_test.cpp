@@ -331,6 +331,35 @@ TEST_CASE("propagate: stopped at any hop and resumed, the file is the same", "[p
   }
 }
 
+TEST_CASE("propagate: what was not on the disk when the machine stopped is done again", "[propagate]") {
+  const Folder folder("propagate-reboot");
+  const Sign sign;
+  sign.run({.file = folder / "want", .panel = 16});
+  const fs::path path = folder / "got";
+  struct Stop {};
+  const auto stop = [](const PropagateProgress& p) {
+    if (p.hops_done == 7) throw Stop{};
+  };
+  const auto first_hop = [&] {
+    std::size_t first = 0;
+    sign.run({.file = path, .panel = 16, .progress = [&](const PropagateProgress& p) {
+                if (first == 0) first = p.hops_done;
+              }});
+    return first;
+  };
+  CHECK_THROWS_AS(sign.run({.file = path, .panel = 16, .progress = stop}), Stop);
+  {
+    std::fstream partial(folder / "got.partial", std::ios::in | std::ios::out | std::ios::binary);
+    partial.seekp(56);  // another run of the machine
+    partial.write("reboot!", 8);
+    partial.seekp(4096 + 4 * 4096);  // and a page that never came to the disk
+    partial.write("garbage", 8);
+    REQUIRE(partial.good());
+  }
+  CHECK(first_hop() == 1);
+  CHECK(content(path) == content(folder / "want"));
+}
+
 TEST_CASE("child of the kill test", "[.kill]") {
   const char* const path = std::getenv("TESSERA_KILL_FILE");
   if (path == nullptr) return;

@@ -83,6 +83,14 @@ class RawFile {
       fail_file(path_, message("reserve ", bytes, " bytes"), error);
     if (error != 0 && ::ftruncate(fd_, static_cast<off_t>(bytes)) != 0) fail_file(path_, "enlarge", errno);
   }
+  /// Lets the disk begin with bytes that were written, without waiting for it; advice only.
+  void start_writing([[maybe_unused]] std::uint64_t offset,
+                     [[maybe_unused]] std::uint64_t bytes) const noexcept {
+#if defined(SYNC_FILE_RANGE_WRITE)
+    static_cast<void>(::sync_file_range(fd_, static_cast<off64_t>(offset), static_cast<off64_t>(bytes),
+                                        SYNC_FILE_RANGE_WRITE));
+#endif
+  }
   void sync() const {
     if (::fdatasync(fd_) != 0) fail_file(path_, "flush", errno);
   }

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <limits>
 #include <span>
 #include <string>
@@ -15,6 +17,7 @@
 #include "tessera/core/array.hpp"
 #include "tessera/core/bf16.hpp"
 #include "tessera/core/f16.hpp"
+#include "tessera/core/fingerprint.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/raw_file.hpp"
@@ -28,7 +31,8 @@ namespace tessera {
 ///
 /// The partial file `<file>.partial` holds a page that says what is finished, the column scales, and then every
 /// piece (panel, block) as a packed matrix of its own: all writes are sequential. `finish` deals the pieces out
-/// to rows once.
+/// to rows once. What is in the partial file survives the process; once a minute it is brought to the disk, so that
+/// it survives the machine too. Short runs need not wait for the disk before the result itself is written.
 class HopSink {
  public:
   /// Shapes   rows: the nodes whose features are kept, empty for all; `panel`: columns of each panel but the
@@ -86,30 +90,44 @@ class HopSink {
     if (file_.empty()) return;
     if (!out_.scales_.empty())
       partial_.write_at(kScalesAt, std::as_bytes(std::as_const(out_.scales_).span()));
-    partial_.sync();
+    constexpr std::chrono::seconds kBetweenSyncs{60};
+    const auto now = std::chrono::steady_clock::now();
+    const bool to_disk = state_.boot == 0 || now - synced_ > kBetweenSyncs;
+    if (to_disk) {
+      partial_.sync();
+      state_.units_on_disk = state_.units;
+      synced_ = now;
+    }
     partial_.write_at(0, std::as_bytes(std::span(&state_, 1)));
-    partial_.sync();
+    if (to_disk) partial_.sync();
   }
 
   HopFeatures finish() {
     if (file_.empty()) return std::move(out_);
     write_file();
-    const std::uint64_t key = out_.layout_.key;
-    partial_ = detail::RawFile();
-    std::filesystem::remove(partial_path());
-    return HopFeatures::open(file_, key);
+    return HopFeatures::open(file_, out_.layout_.key);
   }
 
  private:
   struct State {
-    char magic[8] = {'T', 'S', 'R', 'P', 'A', 'R', 'T', '1'};
+    char magic[8] = {'T', 'S', 'R', 'P', 'A', 'R', 'T', '2'};
     std::uint64_t key = 0;
     std::uint64_t rows = 0;
     std::uint64_t cols = 0;
     std::uint64_t panel = 0;
-    std::uint64_t units = 0;
+    std::uint64_t units = 0;          ///< finished while the machine runs on
+    std::uint64_t units_on_disk = 0;  ///< finished whatever happens
+    std::uint64_t boot = 0;           ///< which run of the machine `units` is about
   };
   static constexpr std::uint64_t kScalesAt = 4096;
+
+  /// A number of this run of the machine: what was written before it ended may be lost. 0 where the system has none.
+  static std::uint64_t this_boot() {
+    std::ifstream file("/proc/sys/kernel/random/boot_id");
+    std::string id;
+    file >> id;
+    return id.empty() ? 0 : detail::Fingerprint().add(std::as_bytes(std::span(id))).value();
+  }
 
   std::filesystem::path partial_path() const {
     std::filesystem::path path = file_;
@@ -136,6 +154,7 @@ class HopSink {
     wanted.rows = l.rows;
     wanted.cols = l.cols();
     wanted.panel = panel_;
+    wanted.boot = this_boot();
     const std::uint64_t bytes = pieces_at() + std::uint64_t{l.rows} * l.cols() * bytes_of(l.element);
     partial_ = detail::RawFile(partial_path(), O_RDWR | O_CREAT);
     State found;
@@ -143,15 +162,19 @@ class HopSink {
         partial_.size() == bytes && partial_.read_at(0, std::as_writable_bytes(std::span(&found, 1)));
     state_ = wanted;
     if (usable) {
-      state_.units = found.units;
-      if (std::memcmp(&state_, &found, sizeof found) == 0) {
+      state_.units = found.boot == wanted.boot ? found.units : found.units_on_disk;
+      state_.units_on_disk = found.units_on_disk;
+      State same = found;
+      same.units = state_.units;
+      same.boot = wanted.boot;
+      if (std::memcmp(&state_, &same, sizeof same) == 0) {
         if (!out_.scales_.empty() &&
             !partial_.read_at(kScalesAt, std::as_writable_bytes(out_.scales_.span()))) {
           detail::fail_file(partial_path(), "read", EIO);
         }
         return;
       }
-      state_.units = 0;
+      state_ = wanted;
     }
     try {
       partial_.reserve(bytes);
@@ -229,6 +252,9 @@ class HopSink {
       file.reserve(plan.payload_at + plan.payload_bytes);
       deal_rows(file, plan.payload_at);
       write_head(file, plan, names);
+      // Before the disk is waited for: pages of a removed file need not be written.
+      partial_ = detail::RawFile();
+      std::filesystem::remove(partial_path());
       file.sync();
     } catch (...) {
       std::error_code ignored;
@@ -257,6 +283,7 @@ class HopSink {
         }
       }
       file.write_at(payload_at + begin * l.stride(), rows.span());
+      file.start_writing(payload_at + begin * l.stride(), rows.size());
     });
   }
 
@@ -282,13 +309,13 @@ class HopSink {
     place(plan.scales_at, out_.scales_.data(), out_.scales_.size() * sizeof(float));
     place(plan.rows_at, out_.row_ids_.data(), out_.row_ids_.size() * sizeof(NodeId));
     const detail::Mapping written(file);
-    for (std::uint64_t b = 0; b < plan.num_sums; ++b) {
+    parallel_blocks(static_cast<std::size_t>(plan.num_sums), [&](std::size_t b) {
       const std::uint64_t at = b * detail::kChecksumBlock;
       const auto count = static_cast<std::size_t>(std::min(detail::kChecksumBlock, plan.payload_bytes - at));
       const std::uint64_t sum =
           detail::checksum_of(written.bytes().subspan(static_cast<std::size_t>(plan.payload_at + at), count));
       place(plan.sums_at + b * 8, &sum, 8);
-    }
+    });
     const auto rest = std::as_const(head).span().subspan(sizeof h);
     h.checksum = detail::Fingerprint().add(std::as_bytes(std::span(&std::as_const(h), 1))).add(rest).value();
     std::memcpy(head.data(), &h, sizeof h);
@@ -301,6 +328,7 @@ class HopSink {
   std::size_t panel_;
   detail::RawFile partial_;
   State state_;
+  std::chrono::steady_clock::time_point synced_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace tessera
