@@ -42,8 +42,7 @@ struct EdgeChoice {
 };
 
 inline void add_edge_options(CLI::App& app, EdgeChoice& edges) {
-  auto* both = app.add_flag("--symmetrise", edges.symmetrise,
-                            "Add the reverse of every edge");
+  auto* both = app.add_flag("--symmetrise", edges.symmetrise, "Add the reverse of every edge");
   app.add_flag("--directed", edges.directed, "Keep the direction of the edges")->excludes(both);
 }
 
