@@ -10,21 +10,8 @@
 
 #include "support/catch.hpp"
 #include "support/nn_cases.hpp"
+#include "support/zoo.hpp"
 #include "tessera/core/parallel.hpp"
-#include "tessera/nn/any_model.hpp"
-#include "tessera/nn/nets/appnp_net.hpp"
-#include "tessera/nn/nets/egc_net.hpp"
-#include "tessera/nn/nets/gat_net.hpp"
-#include "tessera/nn/nets/gated_gcn_net.hpp"
-#include "tessera/nn/nets/gatv2_net.hpp"
-#include "tessera/nn/nets/gcn_net.hpp"
-#include "tessera/nn/nets/gcnii_net.hpp"
-#include "tessera/nn/nets/gen_net.hpp"
-#include "tessera/nn/nets/gin_net.hpp"
-#include "tessera/nn/nets/hop_net.hpp"
-#include "tessera/nn/nets/jumping_net.hpp"
-#include "tessera/nn/nets/pna_net.hpp"
-#include "tessera/nn/nets/sage_net.hpp"
 
 // What every network of the zoo promises, asked of all of them through AnyModel.
 namespace {
@@ -32,131 +19,6 @@ namespace {
 using namespace tessera;
 using namespace tessera::testing;
 using A = Aggregator;
-
-/// A network of two layers from 5 features to 3 classes.
-template <class T>
-struct Entry {
-  std::string name;
-  AnyModel<T> model;
-};
-
-template <class T>
-std::vector<Entry<T>> zoo(float dropout) {
-  std::vector<Entry<T>> out;
-  const auto add = [&](std::string name, AnyModel<T> model) {
-    out.push_back({std::move(name), std::move(model)});
-  };
-  add("gat", GatNet<T>({.in = 5,
-                        .hidden = 8,
-                        .out = 3,
-                        .dropout = dropout,
-                        .conv = {.heads = 2, .out_heads = 3, .entry_dropout = dropout}}));
-  add("gat, residual, ends", GatNet<T>({.in = 5,
-                                        .hidden = 6,
-                                        .out = 3,
-                                        .dropout = dropout,
-                                        .norm = NormKind::layer,
-                                        .residual = true,
-                                        .linear_ends = true,
-                                        .conv = {.heads = 3, .entry_dropout = dropout}}));
-  add("appnp",
-      AppnpNet<T>(
-          {.in = 5, .hidden = 6, .out = 3, .steps = 2, .dropout = dropout, .entry_dropout = dropout}));
-  add("gcnii", GcniiNet<T>({.in = 5, .hidden = 6, .out = 3, .layers = 2, .dropout = dropout}));
-  add("gcnii, starred, residual", GcniiNet<T>({.in = 5,
-                                               .hidden = 6,
-                                               .out = 3,
-                                               .layers = 2,
-                                               .dropout = dropout,
-                                               .variant = GcniiVariant::starred,
-                                               .residual = true}));
-  add("gin", GinNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout, .conv = {.batch_norm = false}}));
-  add("gin, one map",
-      GinNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout, .conv = {.mlp_layers = 1}}));
-  add("egc-s", EgcNet<T>({.in = 5,
-                          .hidden = 8,
-                          .out = 3,
-                          .dropout = dropout,
-                          .linear_ends = true,
-                          .conv = {.heads = 4, .bases = 3}}));
-  add("egc-m", EgcNet<T>({.in = 5,
-                          .hidden = 8,
-                          .out = 3,
-                          .dropout = dropout,
-                          .residual = true,
-                          .linear_ends = true,
-                          .conv = {.heads = 2, .bases = 2, .aggregators = {A::symmetric, A::max, A::mean}}}));
-  add("egc, the others",
-      EgcNet<T>({.in = 5,
-                 .hidden = 8,
-                 .out = 3,
-                 .dropout = dropout,
-                 .conv = {.heads = 1, .bases = 2, .aggregators = {A::sum, A::var, A::std, A::min}}}));
-  add("pna", PnaNet<T>({.in = 5,
-                        .hidden = 8,
-                        .out = 3,
-                        .dropout = dropout,
-                        .linear_ends = true,
-                        .conv = {.mean_log_degree = 1.3}}));
-  add("pna, whole input", PnaNet<T>({.in = 5,
-                                     .hidden = 4,
-                                     .out = 3,
-                                     .dropout = dropout,
-                                     .conv = {.towers = 1, .divide_input = false}}));
-  add("sage, pool", SageNet<T>({.in = 5,
-                                .hidden = 6,
-                                .out = 3,
-                                .dropout = dropout,
-                                .conv = {.reduce = Reduce::max, .project = true}}));
-  add("gcn, entries dropped",
-      GcnNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout, .conv = {.entry_dropout = dropout}}));
-  add("gcn, nodes dropped",
-      GcnNet<T>({.in = 5, .hidden = 6, .out = 3, .input_dropout = true, .node_dropout = dropout}));
-  add("sage, entries dropped",
-      SageNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout, .conv = {.entry_dropout = dropout}}));
-  add("sage, gcn", SageNet<T>({.in = 5,
-                               .hidden = 6,
-                               .out = 3,
-                               .dropout = dropout,
-                               .conv = {.root_weight = false, .self_loops = true}}));
-  const auto add_normed = [&](std::string name, NormKind kind) {
-    add(std::move(name), GcnNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout, .norm = kind}));
-  };
-  add_normed("gcn, graph norm", NormKind::graph);
-  add_normed("gcn, pair norm", NormKind::pair);
-  add_normed("gcn, pair norm of each row", NormKind::pair_individual);
-  add_normed("gcn, mean subtraction", NormKind::mean);
-  add("sgconv", SgConvNet<T>({.in = 5, .out = 3, .hops = 2}));
-  add("tag", TagNet<T>({.in = 5, .hidden = 6, .out = 3, .layers = 1, .hops = 2, .dropout = dropout}));
-  add("cheb", ChebNet<T>({.in = 5, .hidden = 6, .out = 3, .layers = 1, .hops = 3, .dropout = dropout}));
-  add("tag without hops",
-      TagNet<T>({.in = 5, .hidden = 6, .out = 3, .layers = 2, .hops = 0, .dropout = dropout}));
-  add("jumping, cat", JumpingGcnNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout}));
-  add("jumping, max",
-      JumpingGcnNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout, .jump = Jump::max}));
-  add("jumping, lstm",
-      JumpingGcnNet<T>({.in = 5, .hidden = 3, .out = 3, .dropout = dropout, .jump = Jump::lstm}));
-  add("gcn, messages dropped", GcnNet<T>({.in = 5,
-                                          .hidden = 6,
-                                          .out = 3,
-                                          .dropout = dropout,
-                                          .conv = {.entry_dropout = dropout, .dropped = Dropped::messages}}));
-  add("sage, messages dropped",
-      SageNet<T>({.in = 5,
-                  .hidden = 10,
-                  .out = 3,
-                  .dropout = dropout,
-                  .conv = {.entry_dropout = dropout, .dropped = Dropped::messages}}));
-  add("gated gcn", GatedGcnNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout}));
-  add("gen", GenNet<T>({.in = 5,
-                        .hidden = 6,
-                        .out = 3,
-                        .dropout = dropout,
-                        .residual = true,
-                        .linear_ends = true,
-                        .conv = {.learn_t = true, .message_norm = true, .norm = NormKind::layer}}));
-  return out;
-}
 
 constexpr Pass kTraining{.training = true, .dropout_key = make_key(1, 5, Purpose::dropout)};
 
@@ -200,7 +62,7 @@ TEST_CASE("zoo: gradients through two bipartite blocks, dropout on") {
   const OwnedAdjacency first = random_block(9, 13, 4, 3);
   const OwnedAdjacency second = random_block(6, 9, 4, 4);
   const std::array<Adjacency, 2> levels{first.view(), second.view()};
-  for (Entry<double>& entry : zoo<double>(0.3f)) {
+  for (ZooEntry<double>& entry : zoo<double>(0.3f)) {
     INFO(entry.name);
     AnyModel<double>& model = entry.model;
     shake(model);
@@ -224,7 +86,7 @@ TEST_CASE("zoo: gradients through two bipartite blocks, dropout on") {
 TEST_CASE("zoo: layer by layer gives the bits of forward, a tape those of none, any thread count the same") {
   const CsrGraph graph = random_undirected(300, 900, 1);  // some nodes are isolated
   const auto x = random_matrix<float>(300, 5, 1);
-  for (const Entry<float>& entry : zoo<float>(0.4f)) {
+  for (const ZooEntry<float>& entry : zoo<float>(0.4f)) {
     INFO(entry.name);
     const AnyModel<float>& model = entry.model;
     const PreparedAdjacency prepared = prepare_adjacency(graph, model.aggregation());
@@ -269,7 +131,7 @@ TEST_CASE("zoo: renaming the nodes renames the logits") {
   Tensor<double> moved(kNodes, 5);
   for (std::size_t i = 0; i < kNodes; ++i)
     std::copy(x.row(i).begin(), x.row(i).end(), moved.row(name[i]).begin());
-  for (const Entry<double>& entry : zoo<double>(0.0f)) {
+  for (const ZooEntry<double>& entry : zoo<double>(0.0f)) {
     INFO(entry.name);
     const PreparedAdjacency a = prepare_adjacency(graph, entry.model.aggregation());
     const PreparedAdjacency b = prepare_adjacency(renamed, entry.model.aggregation());
@@ -287,7 +149,7 @@ TEST_CASE("zoo: no node, one node, no edge") {
   for (const std::size_t nodes : {0u, 1u, 3u}) {
     const CsrGraph graph = empty_graph(nodes);
     const auto x = random_matrix<double>(nodes, 5, 1);
-    for (const Entry<double>& entry : zoo<double>(0.0f)) {
+    for (const ZooEntry<double>& entry : zoo<double>(0.0f)) {
       INFO(entry.name << ", " << nodes << " nodes");
       const PreparedAdjacency prepared = prepare_adjacency(graph, entry.model.aggregation());
       const Adjacency level = prepared.adjacency();
