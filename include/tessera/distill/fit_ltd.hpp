@@ -52,7 +52,7 @@ struct FitLtdOptions {
 template <Real T>
 struct LtdFit {
   DistillReport report;
-  Array<T> temperatures;  ///< of the epoch that was kept
+  Array<T> temperatures;  ///< of the epoch that was kept; with fit_soft of the last one
 };
 
 namespace detail {
@@ -107,8 +107,8 @@ LtdFit<typename M::Scalar> fit_ltd(M& student, const LtdData<typename M::Scalar>
     const double val = detail::accuracy_on(z.view(), data.classes, rows.val);
     const double test = detail::accuracy_on(z.view(), data.classes, rows.test);
     const bool stop = best.judge(epoch, val, test, student.parameters());
+    if (best.best_epoch() == epoch) out.temperatures = Array<T>::copy_of(step.temperatures());
     if (stop) break;
-    out.temperatures = Array<T>::copy_of(step.temperatures());
   }
   out.report = best.finish(student.parameters());
   out.report.seconds = detail::seconds_since(start);

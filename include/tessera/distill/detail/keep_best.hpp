@@ -63,6 +63,7 @@ class KeepBest {
     values_ = Array<T>::copy_of(block.values());
     return false;
   }
+  std::uint64_t best_epoch() const noexcept { return report_.best_epoch; }
   /// Puts the best parameters back.
   DistillReport finish(ParameterBlock<T>& block) const {
     if (!values_.empty()) std::copy(values_.begin(), values_.end(), block.values().begin());
