@@ -50,7 +50,11 @@ inline LevelGraph contract(const LevelGraph& graph, std::span<const NodeId> coar
     Array<Weight> weight;
   };
   constexpr std::size_t kWave = 32;
-  const std::size_t grain = std::clamp<std::size_t>(coarse_nodes / (16 * kWave), 16, 512);
+  constexpr std::size_t kSmall =
+      1 << 15;  // entries not worth a parallel loop: bisections make many such graphs
+  const std::size_t grain = graph.col.size() <= kSmall
+                                ? coarse_nodes
+                                : std::clamp<std::size_t>(coarse_nodes / (16 * kWave), 16, 512);
   const std::size_t blocks = (coarse_nodes + grain - 1) / grain;
   std::vector<Buffer> buffers(std::min(blocks, kWave));
   LevelGraph out;
