@@ -83,6 +83,8 @@ class HistoryModel {
   std::size_t in_features() const { return model_.in_features(); }
   std::size_t out_features() const { return model_.out_features(); }
   bool needs_all_rows() const { return tessera::needs_all_rows(model_); }
+  /// Rows of the halo are features in another order, which sparse ones do not come in.
+  bool accepts_sparse_input() const { return !P::kComputesHalo && tessera::accepts_sparse_input(model_); }
 
   /// Logits of the batch's targets. Outside training, and where nobody said which nodes the rows are, the model's own.
   template <class Ctx>
