@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "tessera/nn/layers/gine_conv.hpp"
 #include "tessera/nn/layers/jump_attention.hpp"
 #include "tessera/nn/nets/graph_net.hpp"
+#include "tessera/nn/nets/rev_gnn_net.hpp"
 #include "tessera/sampling/graph_batch_sampler.hpp"
 #include "tessera/train/batch_inputs.hpp"
 #include "tessera/train/infer_graphs.hpp"
@@ -316,6 +318,21 @@ TEST_CASE("generalised means: mean and maximum at the ends, finite in between") 
   for (const double value : of(1e4, GeneralizedMean::softmax, 1e4).view().row(0)) CHECK(std::isfinite(value));
   for (const double value : of(1, GeneralizedMean::softmax, 1).view().row(4))
     CHECK(value == 0.0);  // no entries
+}
+
+TEST_CASE("reversible blocks of GENConv with edge features: gradients by differences, dropout on") {
+  const EdgeCase edges = with_edges(random_block(12, 12, 4, 3), 3, 8);
+  const Adjacency a = edges.view();
+  RevGenNet<double> net({.in = 5,
+                         .hidden = 8,
+                         .out = 3,
+                         .layers = 3,
+                         .dropout = 0.2f,
+                         .conv = {.learn_t = true, .norm = NormKind::layer, .edge_features = 3}});
+  check_gradients(net.parameters(), 12, 5, [&](auto& tape, Var x) {
+    return std::as_const(net).forward(tape, AdjacencyStack(std::span(&a, 1)), x, kTraining);
+  });
+  CHECK_THROWS_AS(RevGenNet<double>({.in = 5, .out = 3}), ConfigError);  // BatchNorm inside, by habit
 }
 
 class Golden : public GoldenFile {
