@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Every network of the zoo over the whole graph, over every sampler's batches, in float and double. The
+// Every network of the zoo over the whole graph, over every sampler's batches and layer by layer, in float and double. The
 // table in docs/layers.md has its ticks from here: run `test_nn "[.table]"`.
 #include <algorithm>
 #include <cmath>
@@ -24,6 +24,7 @@
 #include "tessera/sampling/random_node_sampler.hpp"
 #include "tessera/sampling/saint/node_draw.hpp"
 #include "tessera/sampling/saint_sampler.hpp"
+#include "tessera/train/infer.hpp"
 
 namespace {
 
@@ -177,6 +178,43 @@ TEMPLATE_TEST_CASE("zoo: a training step on every sampler's batches is finite, m
       CHECK(std::ranges::any_of(grads, [](T g) { return g != T{0}; }));
       CHECK(run_batch(entry.model, batch, x.view(), true) == once);
     }
+  }
+}
+
+TEST_CASE("zoo: layer-wise inference gives the bits of forward, float is near double") {
+  const auto x = random_matrix<float>(kNodes, 5, 1);
+  Tensor<double> wide(kNodes, 5);
+  for (std::size_t i = 0; i < kNodes; ++i) std::copy(x.row(i).begin(), x.row(i).end(), wide.row(i).begin());
+  std::vector<ZooEntry<float>> singles = zoo<float>(0.3f);
+  std::vector<ZooEntry<double>> doubles = zoo<double>(0.3f);
+  for (std::size_t k = 0; k < singles.size(); ++k) {
+    INFO(singles[k].name);
+    const AnyModel<float>& model = singles[k].model;
+    const PreparedAdjacency prepared = prepare_adjacency(graph(), model.aggregation());
+    const Tensor<float> want = whole_logits(model, x.view());
+    CHECK(same_bits<float>(infer(model, prepared.adjacency(), x.view()).view(), want.view()));
+    if (!model.needs_all_rows()) {
+      // Two layers' activations and some rows: what a few blocks of rows need.
+      const InferOptions small{.memory_budget = 40'000};
+      CHECK(same_bits<float>(infer(model, prepared.adjacency(), x.view(), small).view(), want.view()));
+    }
+    AnyModel<double>& twin = doubles[k].model;
+    for (std::size_t p = 0; p < model.parameters().parameters().size(); ++p) {
+      const ParameterInfo& here = model.parameters().parameters()[p];
+      const ParameterInfo& there = twin.parameters().parameters()[p];  // padded otherwise
+      REQUIRE((here.name == there.name && here.size() == there.size()));
+      std::copy_n(model.parameters().values().begin() + static_cast<std::ptrdiff_t>(here.offset), here.size(),
+                  twin.parameters().values().begin() + static_cast<std::ptrdiff_t>(there.offset));
+    }
+    const Tensor<double> exact = whole_logits(twin, std::as_const(wide).view());
+    double worst = 0, size = 0;
+    for (std::size_t i = 0; i < kNodes; ++i) {
+      for (std::size_t c = 0; c < want.cols(); ++c) {
+        worst = std::max(worst, std::abs(static_cast<double>(want(i, c)) - exact(i, c)));
+        size = std::max(size, std::abs(exact(i, c)));
+      }
+    }
+    CHECK(worst <= 16 * 2 * 50 * 6e-8 * (1 + size));
   }
 }
 
