@@ -5,7 +5,6 @@
 
 #include "tessera/core/all.hpp"
 #include "tessera/distill/all.hpp"
-#include "tessera/distill/all.hpp"
 #include "tessera/graph/all.hpp"
 #include "tessera/history/all.hpp"
 #include "tessera/io/all.hpp"

@@ -9,7 +9,6 @@ import pickle
 import struct
 import sys
 import zipfile
-import zlib
 
 
 def npy(descr, shape, data, fortran=False):
@@ -183,14 +182,6 @@ def main(target):
         for kind in (0, 1, 2, 3, 4, 8, 9, 16, 33, 66):
             write("fuzz_text", "%d-%d" % (number, kind), bytes([kind, 5]) + text.encode("latin-1"))
         write("fuzz_text", "gz-%d" % number, bytes([1, 9]) + gzip.compress(text.encode("latin-1"), mtime=0) * 2)
-    for level, strategy in ((0, zlib.Z_DEFAULT_STRATEGY), (1, zlib.Z_FIXED), (6, zlib.Z_HUFFMAN_ONLY), (9, zlib.Z_RLE),
-                            (9, zlib.Z_DEFAULT_STRATEGY)):
-        for number, content in enumerate((b"", b"a" * 5000, bytes(range(256)) * 3, TABLES[0].encode("latin-1") * 40)):
-            packer = zlib.compressobj(level, zlib.DEFLATED, -15, 8, strategy)
-            packed = packer.compress(content) + packer.flush()
-            write("fuzz_inflate", "%d-%d-%d" % (level, strategy, number), bytes([0, 37]) + packed)
-            write("fuzz_inflate", "gz-%d-%d" % (level, number),
-                  bytes([1, 200]) + gzip.compress(content, level, mtime=0) * 2)
     for kind, texts in GRAPHS.items():
         for number, text in enumerate(texts):
             for mode in (0, 8, 16, 24, 32):
