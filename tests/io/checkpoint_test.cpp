@@ -236,7 +236,7 @@ TEST_CASE("Files of killed writers are swept up, others stay", "[checkpoint]") {
 
 namespace {
 
-constexpr FitOptions kKilledRun{.epochs = 60, .seed = 4};
+const FitOptions kKilledRun{.epochs = 60, .seed = 4};
 
 }  // namespace
 

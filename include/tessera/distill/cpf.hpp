@@ -25,6 +25,7 @@
 #include "tessera/nn/concepts.hpp"
 #include "tessera/nn/init/glorot.hpp"
 #include "tessera/nn/layers/linear.hpp"
+#include "tessera/nn/ops/constant.hpp"
 #include "tessera/nn/ops/dropout.hpp"
 #include "tessera/nn/ops/linear.hpp"
 #include "tessera/nn/optim/adam.hpp"
@@ -124,7 +125,7 @@ class CpfStudent {
       std::fill(start.row(v).begin(), start.row(v).end(), T{0});
       start(v, static_cast<std::size_t>(classes[v])) = T{1};
     }
-    Var f = detail::own_input(ctx, std::move(start));
+    Var f = constant(ctx, std::move(start));
     for (std::size_t k = 0; k < options_.steps; ++k) {
       const std::size_t call = 1 + k * (options_.layers + 1);
       const Var g = detail::source_attention(ctx, graph, f, score, mask(options_.attention_dropout, call));

@@ -13,6 +13,7 @@
 #include "tessera/distill/detail/rows.hpp"
 #include "tessera/distill/detail/unit_rows.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/nn/ops/constant.hpp"
 
 namespace tessera {
 
@@ -68,7 +69,7 @@ struct FitNet {
     Array<NodeId> chosen = detail::hidden_rows(step, rows, on);
     if (chosen.empty()) return {};
     const ParameterBlock<T>& block = step.tap->template parameters<T>();
-    const Var t = detail::own_input(ctx, detail::teacher_hidden<T>(step, chosen.span()));
+    const Var t = constant(ctx, detail::teacher_hidden<T>(step, chosen.span()));
     const Var s = detail::take_rows(ctx, step.tap->hidden, std::move(chosen));
     const Var a = detail::unit_rows(ctx, student_head(ctx, block, s, true));
     const Var b = detail::unit_rows(ctx, teacher_head(ctx, block, t, train_teacher_head));

@@ -15,6 +15,7 @@
 #include "tessera/distill/detail/unit_rows.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/kernels/gemm.hpp"
+#include "tessera/nn/ops/constant.hpp"
 
 namespace tessera {
 
@@ -103,7 +104,7 @@ struct Gcrd {
     if (all.empty()) return {};
     Array<NodeId> chosen = detail::sample_rows(all.span(), max_samples, step.tap->key, 2);
     const ParameterBlock<T>& block = step.tap->template parameters<T>();
-    const Var t = detail::own_input(ctx, detail::teacher_hidden<T>(step, chosen.span()));
+    const Var t = constant(ctx, detail::teacher_hidden<T>(step, chosen.span()));
     const Var s = detail::take_rows(ctx, step.tap->hidden, std::move(chosen));
     const Var a = detail::unit_rows(ctx, student_head(ctx, block, s, true));
     const Var b = detail::unit_rows(ctx, teacher_head(ctx, block, t, train_teacher_head));

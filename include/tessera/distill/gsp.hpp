@@ -15,6 +15,7 @@
 #include "tessera/distill/detail/rows.hpp"
 #include "tessera/distill/detail/unit_rows.hpp"
 #include "tessera/kernels/gemm.hpp"
+#include "tessera/nn/ops/constant.hpp"
 
 namespace tessera {
 
@@ -185,7 +186,7 @@ struct Gsp {
     if (all.empty()) return {};
     Array<NodeId> chosen = detail::sample_rows(all.span(), max_samples, step.tap->key, 1);
     const ParameterBlock<T>& block = step.tap->template parameters<T>();
-    Var b = detail::own_input(ctx, detail::teacher_hidden<T>(step, chosen.span()));
+    Var b = constant(ctx, detail::teacher_hidden<T>(step, chosen.span()));
     Var a = detail::take_rows(ctx, step.tap->hidden, std::move(chosen));
     if (width != 0) {
       a = student_head(ctx, block, a, true);

@@ -17,6 +17,7 @@
 #include "tessera/distill/fitnet.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/nn/ops/aggregate.hpp"
+#include "tessera/nn/ops/constant.hpp"
 
 namespace tessera {
 
@@ -121,9 +122,9 @@ Var discrepancy_retaining_loss(Ctx& ctx, const Adjacency& a, std::span<const Var
       from = s.size() - 1;
     }
   }
-  Var sum = detail::own_input(ctx, Tensor<T>::zeros(1, 1));
+  Var sum = constant(ctx, Tensor<T>::zeros(1, 1));
   for (std::size_t l = from; l + 1 < s.size(); ++l) {
-    const Var before = detail::own_input(ctx, Tensor<T>::copy_of(ctx.value(s[l])));
+    const Var before = constant(ctx, Tensor<T>::copy_of(ctx.value(s[l])));
     const double rows = static_cast<double>(ctx.value(before).rows());
     sum = detail::scalar_sum(ctx,
                              std::array{sum, mean_squared_difference(ctx, s[l + 1], before, weight * rows)});

@@ -80,6 +80,7 @@
 #include "tessera/nn/ops/batch_norm.hpp"
 #include "tessera/nn/ops/column_norm.hpp"
 #include "tessera/nn/ops/columns.hpp"
+#include "tessera/nn/ops/constant.hpp"
 #include "tessera/nn/ops/drop_nodes.hpp"
 #include "tessera/nn/ops/dropout.hpp"
 #include "tessera/nn/ops/dynamic_attention.hpp"

@@ -134,7 +134,8 @@ class AnyModel : public detail::ErasedModel<detail::LayeredInterface<T>, T> {
     return this->held_->layer(ctx, l, a, x, pass);
   }
   /// Logits of a whole graph where the model inside passes over it itself (HistoryModel); none elsewhere.
-  std::optional<Tensor<T>> infer_layers(const Adjacency& a, MatrixView<const float> x, std::size_t budget) const {
+  std::optional<Tensor<T>> infer_layers(const Adjacency& a, MatrixView<const float> x,
+                                        std::size_t budget) const {
     return this->held_->infer_layers(a, x, budget);
   }
 };

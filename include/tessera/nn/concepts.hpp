@@ -24,7 +24,7 @@ struct Pass {
   /// not dropped, and rows taken from it are dropped like the batch's own. Changes no number where no rows are
   /// added on the way and no residual is.
   bool drop_inputs = false;
-  RngKey dropout_key{};   ///< of this step and batch; every dropout of the pass adds its own call number
+  RngKey dropout_key{};  ///< of this step and batch; every dropout of the pass adds its own call number
 };
 
 /// What the rows of the logits should become. Exactly one of `classes` and `indicators` is set.

@@ -121,12 +121,12 @@ class BatchInputs {
   static void check(const MiniBatch& batch, std::size_t num_nodes) {
     const std::span<const NodeId> ids = batch.node_id;
     const std::size_t halo = batch.halo_targets ? batch.halo.num_dst : 0;
-    const bool leads = batch.readout.num_dst == 0
-                           ? !batch.blocks.empty() && batch.blocks.back().num_dst + halo == batch.num_targets &&
-                                 batch.num_targets <= ids.size() && batch.target_id.empty()
-                           : !batch.blocks.empty() && batch.blocks.back().num_dst == batch.readout.num_src &&
-                                 batch.readout.num_dst == batch.num_targets &&
-                                 batch.target_id.size() == batch.num_targets;
+    const bool leads =
+        batch.readout.num_dst == 0
+            ? !batch.blocks.empty() && batch.blocks.back().num_dst + halo == batch.num_targets &&
+                  batch.num_targets <= ids.size() && batch.target_id.empty()
+            : !batch.blocks.empty() && batch.blocks.back().num_dst == batch.readout.num_src &&
+                  batch.readout.num_dst == batch.num_targets && batch.target_id.size() == batch.num_targets;
     if (!leads || batch.blocks.front().num_src != ids.size()) {
       throw ShapeError(message("Trainer: a batch has ", batch.blocks.size(), " blocks, ", ids.size(),
                                " nodes and ", batch.num_targets,

@@ -109,11 +109,13 @@ Tensor<typename M::Scalar> infer(const M& model, const Adjacency& adjacency, Mat
   }
   // A model that keeps its layers' outputs passes over the graph itself.
   if constexpr (requires { model.infer_layers(adjacency, features, options.memory_budget); }) {
-    if (auto logits = model.infer_layers(adjacency, features, options.memory_budget)) return *std::move(logits);
+    if (auto logits = model.infer_layers(adjacency, features, options.memory_budget))
+      return *std::move(logits);
   }
   if (options.memory_budget != 0 && !options.spill.empty()) {
     // Two inputs, a product and an output of the widest layer, guessed by what is known of widths.
-    const std::size_t width = std::max({features.cols(), model.out_features(), detail::widest_parameter(model)});
+    const std::size_t width =
+        std::max({features.cols(), model.out_features(), detail::widest_parameter(model)});
     SpillScope spill(options.spill, options.memory_budget, 4 * n * width * sizeof(T));
     const Tensor<T> logits = infer(model, adjacency, features, {});
     spill.stop();

@@ -131,22 +131,6 @@ Var take_rows(Ctx& ctx, Var x, Array<NodeId> rows) {
   return ctx.record(std::move(y), TakeRowsOp<T>{x, std::move(rows)});
 }
 
-template <Real T>
-struct ConstantOp {
-  static constexpr std::string_view kName = "constant";
-
-  std::array<Var, 1> inputs() const noexcept { return {}; }
-  std::array<Var, 0> reads() const noexcept { return {}; }
-  bool reads_output() const noexcept { return false; }
-  void vjp(Tape<T>&, Var) const noexcept {}
-};
-
-/// A constant that the tape owns.
-template <class Ctx>
-Var own_input(Ctx& ctx, Tensor<typename Ctx::Scalar> x) {
-  return ctx.record(std::move(x), ConstantOp<typename Ctx::Scalar>{});
-}
-
 template <Real T, std::size_t K>
 struct ScalarSumOp {
   static constexpr std::string_view kName = "scalar_sum";

@@ -15,20 +15,11 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/nn/autograd/tape.hpp"
+#include "tessera/nn/ops/constant.hpp"
 
 namespace tessera {
 
 namespace detail {
-
-/// A matrix the tape owns and nobody differentiates.
-template <Real T>
-struct ConstantOp {
-  static constexpr std::string_view kName = "constant";
-  std::array<Var, 0> inputs() const noexcept { return {}; }
-  std::array<Var, 0> reads() const noexcept { return {}; }
-  bool reads_output() const noexcept { return false; }
-  void vjp(Tape<T>&, Var) const noexcept {}
-};
 
 /// Where the entries of a.transpose lie in a.forward: what the adjacency brings, or found by their columns. Both
 /// matrices list columns in ascending order, so the k-th of equal entries of a transposed row is the k-th forwards.
@@ -104,7 +95,7 @@ Var edge_features(Ctx& ctx, const Adjacency& a, std::size_t columns, std::string
       }) > 0;
   if (outside)
     throw IndexError(message(operation, ": an entry's id is not below the ", rows.rows(), " rows"));
-  return ctx.record(std::move(out), detail::ConstantOp<T>{});
+  return constant(ctx, std::move(out));
 }
 
 }  // namespace tessera

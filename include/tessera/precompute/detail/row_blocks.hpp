@@ -16,9 +16,9 @@
 namespace tessera::detail {
 
 /// Rows [first, last) of a matrix as a matrix of their own, without a copy of their entries.
-class RowBlock {
+class RowSlice {
  public:
-  RowBlock(CsrView<> a, std::size_t first, std::size_t last) : row_ptr_(last - first + 1) {
+  RowSlice(CsrView<> a, std::size_t first, std::size_t last) : row_ptr_(last - first + 1) {
     const EdgeId base = a.row_ptr[first];
     for (std::size_t i = 0; i < row_ptr_.size(); ++i) row_ptr_[i] = a.row_ptr[first + i] - base;
     const auto begin = static_cast<std::size_t>(base);
@@ -50,7 +50,7 @@ void aggregate_blocks(CsrView<> a, MatrixView<const X> x, MatrixView<T> into, Fi
     const std::size_t first = range_row(a.row_ptr, k, blocks);
     const std::size_t last = range_row(a.row_ptr, k + 1, blocks);
     if (first >= last) return;
-    const RowBlock block(a, first, last);
+    const RowSlice block(a, first, last);
     if (into.empty()) {
       Tensor<T> sums(last - first, x.cols());
       spmm_sum<X, T>(block.view(), x, sums.view());
