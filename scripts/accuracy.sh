@@ -45,8 +45,8 @@ done
 # Shchur et al. 2018: 20 training and 30 validation nodes per class, hidden 64, dropout 0.8, decay 1e-3 on all weights.
 shchur=(--model gcn --hidden 64 --dropout 0.8 --weight-decay 1e-3 --decay all --features raw --patience 50 --epochs 1000)
 row gcn-computers 80.2 full_graph --data "$data/amazon-computers/npz" --split 20-30-rest-s0 "${shchur[@]}" --runs 5
-row gcn-coauthor-cs - full_graph --data "$data/coauthor-cs/npz" --split 20-30-rest-s0 "${shchur[@]}" --runs 1
-row gcn-coauthor-physics - full_graph --data "$data/coauthor-physics/npz" --split 20-30-rest-s0 "${shchur[@]}" --runs 1
+row gcn-coauthor-cs - full_graph --data "$data/coauthor-cs/npz" --split 20-30-rest-s0 "${shchur[@]}" --runs 5
+row gcn-coauthor-physics - full_graph --data "$data/coauthor-physics/npz" --split 20-30-rest-s0 "${shchur[@]}" --runs 5
 
 # The layers' papers: settings and stopping rules as published.
 planetoid() { echo --data "$data/$1/planetoid" --runs "$runs" --patience 100; }

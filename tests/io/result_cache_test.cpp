@@ -7,8 +7,10 @@
 #include <string>
 
 #include "support/catch.hpp"
+#include "support/io_archives.hpp"
 
 using namespace tessera;
+using test::ScratchFolder;
 
 namespace {
 
@@ -25,13 +27,6 @@ struct Result {
   }
 };
 
-struct Folder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() / "tessera-result-cache-test";
-
-  Folder() { std::filesystem::remove_all(path); }
-  ~Folder() { std::filesystem::remove_all(path); }
-};
-
 Result some_result() {
   Result out;
   for (int k = 0; k < 1000; ++k) out.curve.push_back(static_cast<float>(k) / 7);
@@ -43,8 +38,8 @@ Result some_result() {
 }  // namespace
 
 TEST_CASE("ResultCache gives back what was stored under a key, and nothing under another") {
-  const Folder folder;
-  const io::ResultCache cache(folder.path / "deep" / "er");
+  const ScratchFolder folder;
+  const io::ResultCache cache(folder.path() / "deep" / "er");
   Result stored = some_result();
   Result loaded;
   loaded.area = 7;
@@ -63,8 +58,8 @@ TEST_CASE("ResultCache gives back what was stored under a key, and nothing under
 }
 
 TEST_CASE("ResultCache refuses damaged files and files of another key, and changes nothing") {
-  const Folder folder;
-  const io::ResultCache cache(folder.path);
+  const ScratchFolder folder;
+  const io::ResultCache cache(folder.path());
   Result result = some_result();
   cache.store("a", result);
   result.area = 5;
@@ -79,7 +74,7 @@ TEST_CASE("ResultCache refuses damaged files and files of another key, and chang
 }
 
 TEST_CASE("ResultCache says when its folder cannot be made") {
-  const Folder folder;
-  std::ofstream(folder.path) << "a file where the folder should be";
-  CHECK_THROWS_AS(io::ResultCache(folder.path / "below"), FormatError);
+  const ScratchFolder folder;
+  const std::filesystem::path file = folder.write("file", "a file where the folder should be");
+  CHECK_THROWS_AS(io::ResultCache(file / "below"), FormatError);
 }

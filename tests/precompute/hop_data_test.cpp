@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "tessera/precompute/hop_data.hpp"
 
+#include <unistd.h>
+
 #include <filesystem>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -24,7 +27,8 @@ TEST_CASE("hop data: a head trained from a mapped file, from memory and on a mat
   const PropagationOperator gcn(data.graph), row(data.graph, {.kind = OperatorKind::row});
   const std::vector<PropagationFamily> families{{&gcn, 2}, {&row, 1}};
   const auto x = std::as_const(data.features).view();
-  const std::filesystem::path file = std::filesystem::temp_directory_path() / "tessera-hop-data.hops";
+  const std::filesystem::path file =
+      std::filesystem::temp_directory_path() / ("tessera-hop-data-" + std::to_string(::getpid()) + ".hops");
   const FitOptions options{.epochs = 6, .seed = 2};
   const auto fit = [&](const auto& task, double& test) {
     SignNet<> model({.features = 16, .blocks = 4, .hidden = 32, .out = 5, .dropout = 0.2f});
