@@ -155,7 +155,9 @@ class HistoryModel {
   Var pulled(Ctx& ctx, const AdjacencyStack& adjacencies, Var x, const Pass& pass) const {
     const std::size_t layers = model_.num_layers();
     const std::span<const NodeId> nodes = adjacencies.rows().node_id;
-    std::vector<Pulled> buffers(layers);
+    std::vector<Pulled>& buffers = buffers_;
+    buffers.resize(layers);
+    for (Pulled& buffer : buffers) buffer = {};
     const Settled settled{*store_};
     if constexpr (!P::kComputesHalo) {
       for (std::size_t l = 1; l < layers; ++l) {
@@ -285,6 +287,7 @@ class HistoryModel {
   Options options_;
   P policy_;
   std::unique_ptr<Store> store_;
+  mutable std::vector<Pulled> buffers_;  // of the step under way
   mutable bool refreshed_ = false;
   mutable std::size_t entries_ = 0;  // of the graph the tables belong to
 };
