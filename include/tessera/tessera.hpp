@@ -12,5 +12,6 @@
 #include "tessera/nn/all.hpp"
 #include "tessera/partition/all.hpp"
 #include "tessera/precompute/all.hpp"
+#include "tessera/quant/all.hpp"
 #include "tessera/sampling/all.hpp"
 #include "tessera/train/all.hpp"
