@@ -18,6 +18,7 @@
 #include "support/history_options.hpp"
 #include "support/models.hpp"
 #include "support/program.hpp"
+#include "tessera/history/history_key.hpp"
 #include "tessera/history/history_model.hpp"
 #include "tessera/partition/metrics.hpp"
 #include "tessera/partition/multilevel.hpp"
@@ -47,9 +48,12 @@ template <class P>
 tessera::AnyModel<> with_history(const examples::Options& o, const examples::HistoryChoice& h,
                                  const tessera::DatasetView& data, std::uint64_t seed, P policy,
                                  Store*& store) {
+  tessera::AnyModel<> net = examples::make_model(o, data.num_features(), data.num_classes(), seed);
+  const auto& graph = o.inductive ? data.train_graph : data.graph;
+  const std::uint64_t key = history_key(graph.view(), data.features, net);
   tessera::HistoryModel<tessera::AnyModel<>, P> model(
-      examples::make_model(o, data.num_features(), data.num_classes(), seed), data.num_nodes(),
-      {.store = h.store(seed), .noise_penalty = h.noise_penalty}, policy);
+      std::move(net), data.num_nodes(), {.store = h.store(seed, key), .noise_penalty = h.noise_penalty},
+      policy);
   store = &model.store();
   return model;
 }
@@ -115,8 +119,10 @@ int main(int argc, char** argv) {
         examples::train_runs(options, data, [&] { return sampler; }, report,
                              {.make_model = model,
                               .refresh_history = true,
+                              .refresh_first = !history.warm_start,
                               .after = [&](const tessera::AnyModel<>&, tessera::RunSummary& run) {
                                 add_staleness(*store, run);
+                                store->save(run.fit.history.size());
                               }});
       });
 }

@@ -7,10 +7,12 @@
 //     vrgcn --data cora/planetoid --batch-size 32 --fanout 2       prints about "test accuracy 81"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/models.hpp"
 #include "support/program.hpp"
+#include "tessera/history/history_key.hpp"
 #include "tessera/history/history_model.hpp"
 #include "tessera/sampling/control_variate_sampler.hpp"
 #include "tessera/sampling/neighbor_sampler.hpp"
@@ -46,10 +48,15 @@ int main(int argc, char** argv) {
         const tessera::AnySampler sampler(tessera::ControlVariateSampler(
             {.layers = layers, .fanout = fanout, .batches = {.batch_size = batch_size}}));
         const auto model = [&](std::uint64_t seed) -> tessera::AnyModel<> {
-          return tessera::HistoryModel<tessera::AnyModel<>>(
-              examples::make_model(options, data.num_features(), data.num_classes(), seed), data.num_nodes());
+          tessera::AnyModel<> net =
+              examples::make_model(options, data.num_features(), data.num_classes(), seed);
+          const tessera::DatasetView view(data);
+          const auto& graph = options.inductive ? view.train_graph : view.graph;
+          const std::uint64_t key = history_key(graph.view(), view.features, net);
+          return tessera::HistoryModel<tessera::AnyModel<>>(std::move(net), data.num_nodes(),
+                                                            {.store = {.key = key}});
         };
         examples::train_runs(options, data, [&] { return sampler; }, report,
-                             {.make_model = model, .refresh_history = true, .after = {}});
+                             {.make_model = model, .refresh_history = true});
       });
 }

@@ -24,13 +24,15 @@ struct HistoryChoice {
   std::string method = "gas";
   std::string format = "exact";
   std::string folder;
+  bool warm_start = false;
   bool overlap = true;
   double beta = 0.4;
   double gamma = 0.5;
   std::string score_name = "linear";
   double noise_penalty = 0;
 
-  tessera::HistoryStoreOptions store(std::uint64_t seed) const {
+  /// The tables of one run; `key` says of which graph and model.
+  tessera::HistoryStoreOptions store(std::uint64_t seed, std::uint64_t key) const {
     using F = tessera::HistoryFormat;
     return {.format = format == "bf16"   ? F::bf16
                       : format == "int8" ? F::int8
@@ -38,8 +40,8 @@ struct HistoryChoice {
             .overlap = overlap,
             .folder = folder.empty() ? std::filesystem::path()
                                      : std::filesystem::path(folder) / ("run-" + std::to_string(seed)),
-            .key = seed,
-            .resume = false};
+            .key = key,
+            .resume = warm_start};
   }
   tessera::CompensationScore score() const {
     using S = tessera::CompensationScore;
@@ -126,7 +128,10 @@ inline void add_history_options(CLI::App& app, Options& o, HistoryChoice& h) {
   app.add_option("--history-format", h.format, "How rows are kept")
       ->check(CLI::IsMember({"exact", "bf16", "int8"}))
       ->capture_default_str();
-  app.add_option("--history-dir", h.folder, "Folder for tables in mapped files; in memory without it");
+  auto* folder =
+      app.add_option("--history-dir", h.folder, "Folder for tables in mapped files; in memory without it");
+  app.add_flag("--warm-start", h.warm_start, "Begin with the tables an earlier run left there")
+      ->needs(folder);
   app.add_flag("--overlap,!--no-overlap", h.overlap, "Move rows beside the computation");
   app.add_option("--beta", h.beta, "lmc: weight of fresh rows against the history")->capture_default_str();
   app.add_option("--score", h.score_name, "lmc: how that falls with missing links")

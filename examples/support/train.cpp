@@ -48,7 +48,9 @@ void train_once(const Options& o, std::size_t run, const tessera::DatasetView& d
   Maybe<tessera::SvgPlot> plot;
   Maybe<tessera::io::Checkpoint> checkpoint;
   Maybe<tessera::RefreshHistory> refresh;
-  if (extras.refresh_history) refresh.hook.emplace();
+  if (extras.refresh_history) {
+    refresh.hook.emplace(tessera::RefreshHistory::Options{.before_first = extras.refresh_first});
+  }
   if (!o.quiet) {
     progress.hook.emplace(tessera::ConsoleProgressOptions{.label = "run " + std::to_string(run + 1) + "/" +
                                                                    std::to_string(o.runs)});

@@ -30,6 +30,8 @@ struct RunExtras {
   std::function<tessera::AnyModel<>(std::uint64_t seed)> make_model = {};
   /// The models keep histories, which are made exact before the first epoch and after each.
   bool refresh_history = false;
+  /// False where the tables are those an earlier run left.
+  bool refresh_first = true;
   /// Called with the trained model and its figures, to add to them.
   std::function<void(const tessera::AnyModel<>& model, tessera::RunSummary& run)> after = {};
 };

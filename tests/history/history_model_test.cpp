@@ -379,9 +379,9 @@ TEST_CASE("A batch without a halo, with one layer or of isolated nodes is nothin
 }
 
 TEST_CASE("Tables belong to the graph of the first refresh", "[history]") {
-  const HistoryCase data = sample_case();
-  const HistoryCase other(random_graph(60, 6, 12), 8, 4);
-  const HistoryCase larger(random_graph(61, 4, 11), 8, 4);
+  const HistoryCase data(path(60), 8, 4);
+  const HistoryCase other(star(60), 8, 4);  // as many nodes and entries
+  const HistoryCase larger(path(61), 8, 4);
   HistoryModel<GcnNet<double>> model(GcnNet<double>({.in = 8, .hidden = 6, .out = 4}), data.num_nodes());
   refresh(model, data);
   const auto before = table_rows(*model.store().find(1));

@@ -14,23 +14,14 @@
 #include "tessera/core/bf16.hpp"
 #include "tessera/core/csr_view.hpp"
 #include "tessera/core/error.hpp"
-#include "tessera/core/fingerprint.hpp"
 #include "tessera/core/ids.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/graph/concepts.hpp"
+#include "tessera/graph/graph_key.hpp"
 #include "tessera/kernels/rows.hpp"
 
 namespace tessera {
-
-/// A number that names a graph by its entries: outputs of a teacher belong to the graph it looked at.
-///
-/// Cost     one pass over the entries
-inline std::uint64_t graph_key(CsrView<> graph) {
-  detail::Fingerprint print;
-  print.add(std::uint64_t{graph.num_rows}).add(graph.row_ptr).add(graph.col);
-  return print.value();
-}
 
 namespace detail {
 

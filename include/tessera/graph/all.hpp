@@ -14,6 +14,7 @@
 #include "tessera/graph/generators.hpp"
 #include "tessera/graph/graph_dataset.hpp"
 #include "tessera/graph/graph_dataset_view.hpp"
+#include "tessera/graph/graph_key.hpp"
 #include "tessera/graph/induced_subgraph.hpp"
 #include "tessera/graph/neighbor_sums.hpp"
 #include "tessera/graph/normalization.hpp"

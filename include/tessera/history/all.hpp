@@ -4,6 +4,7 @@
 // Everything of the history layer; written by scripts/make_umbrellas.sh.
 #include "tessera/history/compensate.hpp"
 #include "tessera/history/concepts.hpp"
+#include "tessera/history/history_key.hpp"
 #include "tessera/history/history_model.hpp"
 #include "tessera/history/ops.hpp"
 #include "tessera/history/policies.hpp"

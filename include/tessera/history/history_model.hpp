@@ -14,6 +14,7 @@
 #include "tessera/core/ids.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/graph/graph_key.hpp"
 #include "tessera/history/compensate.hpp"
 #include "tessera/history/detail/layer_sweep.hpp"
 #include "tessera/history/ops.hpp"
@@ -114,11 +115,10 @@ class HistoryModel {
   /// Cost     as `infer`; with a budget, layers read their inputs from the tables, rounded as those are
   std::optional<Tensor<Scalar>> infer_layers(const Adjacency& adjacency, MatrixView<const float> features,
                                              std::size_t memory_budget) const {
-    const std::size_t entries = adjacency.forward.num_edges();
-    if (adjacency.num_dst() != store_->num_nodes() || (refreshed_ && entries != entries_))
-      return std::nullopt;
-    entries_ = entries;
-    refreshed_ = true;
+    if (adjacency.num_dst() != store_->num_nodes()) return std::nullopt;
+    const std::uint64_t graph = graph_key(adjacency.forward);
+    if (graph_.value_or(graph) != graph) return std::nullopt;
+    graph_ = graph;
     store_->begin_step();
     return detail::LayerSweep<M>{model_, *store_, P::kSendsGradients}.run(adjacency, features, memory_budget);
   }
@@ -287,9 +287,8 @@ class HistoryModel {
   Options options_;
   P policy_;
   std::unique_ptr<Store> store_;
-  mutable std::vector<Pulled> buffers_;  // of the step under way
-  mutable bool refreshed_ = false;
-  mutable std::size_t entries_ = 0;  // of the graph the tables belong to
+  mutable std::vector<Pulled> buffers_;         // of the step under way
+  mutable std::optional<std::uint64_t> graph_;  // the tables belong to
 };
 
 }  // namespace tessera
