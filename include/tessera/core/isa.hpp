@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <string_view>
+#include <utility>
 
 #include "tessera/core/error.hpp"
 
@@ -56,7 +57,14 @@ inline Isa requested_isa(const char* text) {
     }
     return level;
   }
-  throw ConfigError(message("TESSERA_ISA is \"", text, "\", want baseline, avx2 or avx512"));
+  // Extensions only integer kernels know (kernels/int8_isa.hpp); everything else runs at the level below.
+  for (const auto& [extension, level] : {std::pair{std::string_view("avx_vnni"), Isa::avx2},
+                                         std::pair{std::string_view("avx512_vnni"), Isa::avx512},
+                                         std::pair{std::string_view("amx"), Isa::avx512}}) {
+    if (extension == text) return requested_isa(name(level).data());
+  }
+  throw ConfigError(
+      message("TESSERA_ISA is \"", text, "\", want baseline, avx2, avx_vnni, avx512, avx512_vnni or amx"));
 }
 
 inline std::atomic<int>& active_isa() {

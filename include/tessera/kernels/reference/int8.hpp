@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include "tessera/core/csr_view.hpp"
+#include "tessera/core/matrix_view.hpp"
+#include "tessera/kernels/int8_gemm.hpp"
+#include "tessera/kernels/int8_spmm.hpp"
+
+// Integer kernels as their definitions say, one number after the other, in 64-bit sums. Arguments are trusted.
+
+namespace tessera::reference {
+
+/// The code of v steps.
+inline std::uint8_t code_of(float v, const CodeRange& range) {
+  const float low = static_cast<float>(range.qmin - range.zero_point);
+  const float high = static_cast<float>(range.qmax - range.zero_point);
+  return static_cast<std::uint8_t>(static_cast<std::int32_t>(std::nearbyint(std::clamp(v, low, high))) +
+                                   range.zero_point);
+}
+
+/// One element of int8_linear.
+inline float int8_linear_at(const Int8Product& p, std::size_t i, std::size_t j) {
+  std::int64_t sum = p.offset[j];
+  for (std::size_t k = 0; k < p.x.cols(); ++k) {
+    sum += std::int64_t{p.x(i, k)} * (p.weights.code(k, j) - p.weights.zero_point());
+  }
+  const float scaled = static_cast<float>(sum) * p.multiplier[j];
+  return p.row.empty() ? scaled : scaled * p.row[i];
+}
+
+/// One element of int8_linear_pair.
+inline float int8_pair_at(const Int8Product& first, const Int8Product& second, std::size_t i, std::size_t j) {
+  const Int8Product steps{second.x, second.weights, second.offset, second.multiplier};
+  std::int64_t sum = steps.offset[j];
+  for (std::size_t k = 0; k < steps.x.cols(); ++k) {
+    sum += std::int64_t{steps.x(i, k)} * (steps.weights.code(k, j) - steps.weights.zero_point());
+  }
+  return std::fma(static_cast<float>(sum), steps.multiplier[j], int8_linear_at(first, i, j));
+}
+
+/// One element of int8_spmm.
+inline float int8_spmm_at(const CsrView<>& a, const Int8Neighbors& in, std::size_t i, std::size_t f) {
+  std::int64_t sum = 0;
+  for (std::size_t e = a.begin(i); e < a.end(i); ++e) {
+    const std::int64_t weight = in.weight.empty() ? 1 : in.weight[e];
+    sum += weight * (std::int64_t{in.x(a.col[e], f)} - in.zero_point);
+  }
+  const float bias = in.bias.empty() ? 0.0f : in.bias[f];
+  const float v = std::fma(static_cast<float>(sum), in.row.empty() ? in.factor : in.row[i], bias);
+  if (in.own_factor == 0.0f) return v;
+  return std::fma(static_cast<float>(std::int32_t{in.x(i, f)} - in.zero_point), in.own_factor, v);
+}
+
+}  // namespace tessera::reference
