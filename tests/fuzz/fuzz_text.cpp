@@ -7,6 +7,8 @@
 #include <string_view>
 
 #include "tessera/core/parallel.hpp"
+#include "tessera/graph/builders.hpp"
+#include "tessera/io/detail/link_table.hpp"
 #include "tessera/io/text_table.hpp"
 
 // Any bytes are a table or refused. The first byte chooses what is read, the second the size of the blocks; whatever
@@ -47,6 +49,39 @@ std::string outcome(std::span<const std::byte> bytes, unsigned kind, std::size_t
   }
 }
 
+/// The graph of a table of links, or "refused".
+template <class Read>
+std::string graph_of(std::span<const std::byte> bytes, std::size_t block, Read&& read) {
+  try {
+    io::TextBlocks text(bytes, "fuzz", io::BlankTail::ignore, block);
+    const BuiltGraph built = read(text);
+    std::string out = message(built.counts.links, ' ', built.counts.dropped_loops, ' ',
+                              built.counts.merged_duplicates, ' ', built.graph.symmetric ? 1 : 0, ':');
+    for (const EdgeId e : built.graph.row_ptr) out += message(' ', e);
+    for (const NodeId j : built.graph.col) out += message(' ', j);
+    return out;
+  } catch (const FormatError&) {
+    return "refused";
+  }
+}
+
+/// Links read into a graph directly are those read into a list first.
+void compare_graphs(std::span<const std::byte> bytes, unsigned kind, std::size_t block) {
+  constexpr std::size_t kNodes = 7;
+  const bool symmetrize = (kind & 1) != 0;
+  const bool keep_loops = (kind & 2) != 0;
+  const std::string direct = graph_of(bytes, block, [&](io::TextBlocks& text) {
+    return io::detail::read_link_table(text, {kNodes, keep_loops, symmetrize}, {}, {});
+  });
+  const std::string listed = graph_of(bytes, block, [&](io::TextBlocks& text) {
+    const io::IdPairs pairs = io::read_id_pairs(text, kNodes, 0);
+    return build_csr(
+        kNodes, {pairs.source, pairs.target, {}},
+        {.symmetrize = symmetrize, .self_loops = keep_loops ? SelfLoops::keep : SelfLoops::drop});
+  });
+  if (direct != listed) std::abort();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -56,6 +91,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string small = outcome(bytes, data[0], data[1]);
     const std::string whole = outcome(bytes, data[0], std::size_t{1} << 20);
     if (small != whole) std::abort();
+    compare_graphs(bytes, data[0], data[1]);
   });
   return 0;
 }

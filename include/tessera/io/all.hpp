@@ -22,7 +22,6 @@
 #include "tessera/io/finite.hpp"
 #include "tessera/io/graphsage.hpp"
 #include "tessera/io/graphsaint.hpp"
-#include "tessera/io/gzip.hpp"
 #include "tessera/io/gzip_write.hpp"
 #include "tessera/io/heterophilous.hpp"
 #include "tessera/io/id_map.hpp"

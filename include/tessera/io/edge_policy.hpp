@@ -28,6 +28,11 @@ enum class Stored {
 
 namespace detail {
 
+/// Whether a reader adds the reverse of every edge.
+inline bool adds_reverse(Symmetrise wish, Stored stored) noexcept {
+  return wish == Symmetrise::on || (wish == Symmetrise::automatic && stored == Stored::once);
+}
+
 inline std::string describe(const BuildCounts& counts, std::size_t stored, bool symmetrised) {
   return message("read ", counts.links, " links, dropped ", counts.dropped_loops, " self loops, merged ",
                  counts.merged_duplicates, " duplicates, E = ", stored,
@@ -43,8 +48,7 @@ inline std::string describe(const BuildCounts& counts, std::size_t stored, bool 
 /// Errors   as build_csr
 inline CsrGraph build_graph(std::size_t num_nodes, const EdgeList& edges, Stored stored,
                             const ReadOptions& options, const Place& place, Provenance& provenance) {
-  BuildOptions build{.symmetrize = options.symmetrise == Symmetrise::on ||
-                                   (options.symmetrise == Symmetrise::automatic && stored == Stored::once),
+  BuildOptions build{.symmetrize = detail::adds_reverse(options.symmetrise, stored),
                      .duplicates = options.duplicates,
                      .self_loops = options.self_loops};
   BuiltGraph built = build_csr(num_nodes, edges, build);

@@ -15,7 +15,7 @@
 #include "tessera/core/array.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/io/file_error.hpp"
-#include "tessera/io/gzip.hpp"
+#include "tessera/io/inflate.hpp"
 #include "tessera/io/mapped_file.hpp"
 
 namespace tessera::io {
@@ -96,7 +96,7 @@ class TextBlocks {
   void open(std::span<const std::byte> bytes) {
     constexpr std::uint64_t kMostPerByte = 1032;  // deflate's limit
     if (is_gzip(bytes)) {
-      gzip_.emplace(bytes, place_);
+      gzip_.emplace(bytes, place_, detail::Wrapper::gzip);
       most_bytes_ = saturating_product(bytes.size(), kMostPerByte);
       return;
     }
@@ -197,7 +197,7 @@ class TextBlocks {
   std::uint64_t next_line_ = 1;
   std::string_view rest_;  // plain: not yet handed out
   std::string last_line_;
-  std::optional<GzipStream> gzip_;
+  std::optional<detail::Inflater> gzip_;
   Array<char> buffer_[2];
   std::size_t turn_ = 0;
   std::string_view carried_;  // the begin of a line, in the buffer handed out last

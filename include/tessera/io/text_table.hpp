@@ -35,11 +35,10 @@ struct TextChunk {
   std::uint64_t failed_row = 0;
 };
 
-inline std::vector<TextChunk> cut_chunks(std::string_view text) {
-  constexpr std::size_t kChunk = std::size_t{256} << 10;
+inline std::vector<TextChunk> cut_chunks(std::string_view text, std::size_t bytes = std::size_t{256} << 10) {
   std::vector<TextChunk> chunks;
   while (!text.empty()) {
-    std::size_t size = std::min(kChunk, text.size());
+    std::size_t size = std::min(bytes, text.size());
     size = std::min(text.find('\n', size - 1) + 1, text.size());
     chunks.push_back({text.substr(0, size)});
     text.remove_prefix(size);

@@ -15,6 +15,8 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/io/dataset_name.hpp"
+#include "tessera/io/detail/bucketed_links.hpp"
+#include "tessera/io/detail/link_table.hpp"
 #include "tessera/io/detail/ogb_files.hpp"
 #include "tessera/io/edge_policy.hpp"
 #include "tessera/io/finite.hpp"
@@ -135,15 +137,13 @@ class OgbReader {
     const std::filesystem::path edge_file = require_text(edges, "edge.csv");
     const std::filesystem::path feat_file = find_text(feats, "node-feat.csv");
     const std::filesystem::path edge_feat = find_text(edges, "edge-feat.csv");
+    const bool spread = feat_file.empty() && !edge_feat.empty();
     IdPairs pairs;
     std::vector<std::string> feature_warnings;
     // Inflating a file is serial, so the two large ones are read side by side.
     parallel_invoke(
         [&] {
-          TextBlocks text{edge_file};
-          pairs = read_id_pairs(text, num_nodes, 0, {links, "num-edge-list"}, {}, limits_);
-          out_.graph = build_graph(num_nodes, {pairs.source, pairs.target, {}}, stored_, options_,
-                                   text.place(), out_.provenance);
+          pairs = read_edges(edge_file, num_nodes, {links, "num-edge-list"}, spread);
         },
         [&] {
           if (feat_file.empty()) return;
@@ -151,13 +151,34 @@ class OgbReader {
           check_finite(out_.features, Place(feat_file), options_.nan, &feature_warnings);
         });
     warnings().insert(warnings().end(), feature_warnings.begin(), feature_warnings.end());
-    if (feat_file.empty() && !edge_feat.empty()) {
+    if (spread) {
       average_edge_features(edge_feat, pairs, num_nodes);
     } else if (feat_file.empty()) {
       out_.features = Tensor<float>(num_nodes, 0);
       warn("FEA-03", "there are no features");
     }
     read_labels(labels, num_nodes);
+  }
+
+  /// The graph; and the links themselves where they are wanted or the options need the general builder.
+  IdPairs read_edges(const std::filesystem::path& file, std::size_t num_nodes, const WantRows& want,
+                     bool want_pairs) {
+    TextBlocks text{file};
+    const BucketRules rules{.num_rows = num_nodes,
+                            .keep_loops = options_.self_loops == SelfLoops::keep,
+                            .symmetrize = adds_reverse(options_.symmetrise, stored_)};
+    const bool direct = !want_pairs && options_.duplicates == Duplicates::merge &&
+                        options_.self_loops != SelfLoops::add_missing && BucketedLinks(rules).fits();
+    if (direct) {
+      BuiltGraph built = read_link_table(text, rules, want, limits_);
+      out_.provenance.edge_policy = describe(built.counts, built.graph.num_edges(), rules.symmetrize);
+      out_.graph = std::move(built.graph);
+      return {};
+    }
+    IdPairs pairs = read_id_pairs(text, num_nodes, 0, want, {}, limits_);
+    out_.graph = build_graph(num_nodes, {pairs.source, pairs.target, {}}, stored_, options_, text.place(),
+                             out_.provenance);
+    return pairs;
   }
 
   void read_labels(const std::filesystem::path& folder, std::size_t num_nodes) {
