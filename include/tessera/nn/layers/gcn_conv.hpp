@@ -60,7 +60,9 @@ class GcnConv {
                  const DropoutMask& entries = {}) const {
     const Var w = ctx.parameter(block[weight_]);
     if (has_bias_) finish.bias = ctx.parameter(block[bias_]);
-    const bool aggregate_first = weight_.rows < weight_.cols && ctx.sparse(x) == nullptr;
+    // Codes are those of X W, whichever width is smaller.
+    constexpr bool kQuantizes = requires { Ctx::kQuantizes; };
+    const bool aggregate_first = weight_.rows < weight_.cols && ctx.sparse(x) == nullptr && !kQuantizes;
     const Var inner = aggregate_first ? aggregate_dropped(ctx, a, x, Reduce::sum, {}, entries, dropped_)
                                       : linear(ctx, x, w);
     const Var y = aggregate_first ? linear(ctx, inner, w, finish)

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include "tessera/core/config.hpp"
+#include "tessera/core/csr_view.hpp"
+#include "tessera/core/error.hpp"
+#include "tessera/core/matrix_view.hpp"
+#include "tessera/core/parallel.hpp"
+#include "tessera/core/scalar.hpp"
+#include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/simd.hpp"
+#include "tessera/kernels/dispatch.hpp"
+#include "tessera/kernels/elementwise.hpp"
+
+namespace tessera {
+
+/// The numbers a quantiser can give, as its loops want them: scale times an integer in [low, high], zero among them.
+/// One for all columns, or one per column.
+///
+/// Shapes   scale, inverse, low and high each [1] or [F]
+template <Real T>
+struct QuantGrid {
+  std::span<const T> scale;
+  std::span<const T> inverse;  ///< of scale
+  std::span<const T> low;      ///< qmin - zero_point
+  std::span<const T> high;     ///< qmax - zero_point
+};
+
+/// Which gradient passes a quantiser, whose own is zero almost everywhere.
+enum class QuantGradient {
+  straight,          ///< all of it
+  clipped,           ///< where the code lies strictly between the extreme ones
+  clipped_inclusive  ///< where the code needs no clamping
+};
+
+/// What a quantiser does besides rounding.
+///
+/// Shapes   keep [N] or empty: rows that pass untouched; row_factor [N] or empty: rows are multiplied by it on the way
+///          in and divided by it on the way out
+struct QuantRows {
+  std::span<const std::uint8_t> keep{};
+  std::span<const float> row_factor{};
+};
+
+/// The least and largest of some numbers; min > max where there were none.
+template <Real T>
+struct ValueRange {
+  T min = std::numeric_limits<T>::infinity();
+  T max = -std::numeric_limits<T>::infinity();
+
+  bool empty() const noexcept { return min > max; }
+  friend ValueRange join(const ValueRange& a, const ValueRange& b) noexcept {
+    return {std::min(a.min, b.min), std::max(a.max, b.max)};
+  }
+};
+
+namespace detail {
+
+/// 1.5 * 2^(digits - 1): adding and subtracting it rounds to the nearest integer, halves to even.
+template <Real T>
+inline constexpr T kRounder = std::is_same_v<T, float> ? T(12582912.0) : T(6755399441055744.0);
+
+/// rne(clamp(v, low, high)); NaN gives low.
+template <Real T>
+TESSERA_ALWAYS_INLINE T round_clamped(T v, T low, T high) noexcept {
+  v = v > low ? v : low;
+  v = v < high ? v : high;
+  return (v + kRounder<T>)-kRounder<T>;
+}
+
+template <Real T>
+TESSERA_ALWAYS_INLINE bool passes_gradient(T v, T low, T high, bool inclusive) noexcept {
+  const T r = round_clamped(v, low - T{1}, high + T{1});
+  return inclusive ? (r >= low && r <= high) : (r > low && r < high);
+}
+
+template <Real T>
+void check_grid(std::string_view operation, const QuantGrid<T>& grid, const QuantRows& rows, std::size_t n,
+                std::size_t cols) {
+  const std::size_t channels = grid.scale.size();
+  if ((channels != 1 && channels != cols) || grid.inverse.size() != channels || grid.low.size() != channels ||
+      grid.high.size() != channels) {
+    throw ShapeError(message(operation, ": grid has ", channels, " scales, want 1 or ", cols));
+  }
+  if ((!rows.keep.empty() && rows.keep.size() != n) ||
+      (!rows.row_factor.empty() && rows.row_factor.size() != n)) {
+    throw ShapeError(message(operation, ": rows.keep has ", rows.keep.size(), " and rows.row_factor ",
+                             rows.row_factor.size(), " elements, want none or ", n));
+  }
+}
+
+template <Real T>
+TESSERA_ALWAYS_INLINE void fake_quantize_row(const T* x, T* y, std::size_t n, const QuantGrid<T>& grid,
+                                             T factor) noexcept {
+  if (grid.scale.size() == 1) {
+    const T inverse = grid.inverse[0] * factor;
+    const T scale = grid.scale[0] / factor;
+    const T low = grid.low[0];
+    const T high = grid.high[0];
+    for (std::size_t j = 0; j < n; ++j) y[j] = round_clamped(x[j] * inverse, low, high) * scale;
+    return;
+  }
+  const T* const inverse = grid.inverse.data();
+  const T* const scale = grid.scale.data();
+  const T* const low = grid.low.data();
+  const T* const high = grid.high.data();
+  for (std::size_t j = 0; j < n; ++j) y[j] = round_clamped(x[j] * inverse[j], low[j], high[j]) * scale[j];
+}
+
+/// Least and largest of `n` numbers by lanes, NaN left out.
+template <class L, Real T>
+TESSERA_ALWAYS_INLINE void range_of_run(L, const T* x, std::size_t n, ValueRange<T>& out) noexcept {
+  constexpr std::size_t W = L::template lanes<T>();
+  using Lanes = Simd<T, W>;
+  using Mask = Simd<SameWidthInt<T>, W>;
+  std::size_t j = 0;
+  if (n >= W) {
+    Lanes low, high, v;
+    simd_fill<W>(low, out.min);
+    simd_fill<W>(high, out.max);
+    for (; j + W <= n; j += W) {
+      simd_load<W, T>(v, x + j);
+      const Mask less = v < low;
+      const Mask more = v > high;
+      low =
+          reinterpret_cast<Lanes>((reinterpret_cast<Mask>(v) & less) | (reinterpret_cast<Mask>(low) & ~less));
+      high = reinterpret_cast<Lanes>((reinterpret_cast<Mask>(v) & more) |
+                                     (reinterpret_cast<Mask>(high) & ~more));
+    }
+    for (std::size_t lane = 0; lane < W; ++lane) {
+      out.min = std::min(out.min, static_cast<T>(low[lane]));
+      out.max = std::max(out.max, static_cast<T>(high[lane]));
+    }
+  }
+  for (; j < n; ++j) {
+    if (x[j] < out.min) out.min = x[j];
+    if (x[j] > out.max) out.max = x[j];
+  }
+}
+
+}  // namespace detail
+
+/// y = scale clamp(rne(x / scale), low, high): what is left of x after it was stored as a code.
+///
+/// Shapes   x [N, F] -> y [N, F]; y may be x
+/// Cost     work O(N F), nothing allocated
+/// Errors   ShapeError if extents do not fit
+/// Threads  safe to call concurrently on distinct y; result independent of T
+template <Real T>
+void fake_quantize(std::type_identity_t<MatrixView<const T>> x, const QuantGrid<T>& grid, MatrixView<T> y,
+                   const QuantRows& rows = {}) {
+  detail::check_shape("fake_quantize", "x", x, y.rows(), y.cols());
+  detail::check_grid("fake_quantize", grid, rows, y.rows(), y.cols());
+  detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
+    const T* const from = x.data() + i * x.stride();
+    if (!rows.keep.empty() && rows.keep[i] != 0) {
+      if (from != to) std::copy_n(from, y.cols(), to);
+      return;
+    }
+    const T factor = rows.row_factor.empty() ? T{1} : static_cast<T>(rows.row_factor[i]);
+    detail::fake_quantize_row(from, to, y.cols(), grid, factor);
+  });
+}
+
+/// The gradient that passes: grad_y where `gradient` lets it, 0 elsewhere; protected rows pass all of it.
+///
+/// Shapes   x, grad_y [N, F] -> grad_x [N, F], which may be grad_y
+/// Cost     work O(N F), nothing allocated
+/// Errors   ShapeError if extents do not fit
+/// Threads  safe to call concurrently on distinct grad_x; result independent of T
+template <Real T>
+void fake_quantize_backward(std::type_identity_t<MatrixView<const T>> x, const QuantGrid<T>& grid,
+                            std::type_identity_t<MatrixView<const T>> grad_y, MatrixView<T> grad_x,
+                            QuantGradient gradient, const QuantRows& rows = {}) {
+  detail::check_shape("fake_quantize_backward", "x", x, grad_x.rows(), grad_x.cols());
+  detail::check_shape("fake_quantize_backward", "grad_y", grad_y, grad_x.rows(), grad_x.cols());
+  detail::check_grid("fake_quantize_backward", grid, rows, grad_x.rows(), grad_x.cols());
+  const bool inclusive = gradient == QuantGradient::clipped_inclusive;
+  detail::for_rows(grad_x, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
+    const T* const from = x.data() + i * x.stride();
+    const T* const g = grad_y.data() + i * grad_y.stride();
+    const std::size_t n = grad_x.cols();
+    if (gradient == QuantGradient::straight || (!rows.keep.empty() && rows.keep[i] != 0)) {
+      if (g != to) std::copy_n(g, n, to);
+      return;
+    }
+    const T factor = rows.row_factor.empty() ? T{1} : static_cast<T>(rows.row_factor[i]);
+    const std::size_t step = grid.scale.size() == 1 ? 0 : 1;
+    for (std::size_t j = 0; j < n; ++j) {
+      const std::size_t c = j * step;
+      const T v = from[j] * (grid.inverse[c] * factor);
+      to[j] = detail::passes_gradient(v, grid.low[c], grid.high[c], inclusive) ? g[j] : T{0};
+    }
+  });
+}
+
+/// The least and largest element of the rows that are not kept, times their factor; NaN is left out.
+///
+/// Shapes   x [N, F]
+/// Cost     work O(N F), memory of one pair per block of rows
+/// Errors   ShapeError if extents do not fit
+/// Threads  safe to call concurrently; result independent of T
+template <Real T>
+ValueRange<T> value_range(MatrixView<const T> x, const QuantRows& rows = {}) {
+  if ((!rows.keep.empty() && rows.keep.size() != x.rows()) ||
+      (!rows.row_factor.empty() && rows.row_factor.size() != x.rows())) {
+    throw ShapeError(message("value_range: rows has ", rows.keep.size(), " and ", rows.row_factor.size(),
+                             " elements, want none or ", x.rows()));
+  }
+  const Isa isa = active_isa();
+  const std::size_t grain =
+      std::max<std::size_t>(1, (std::size_t{1} << 14) / std::max<std::size_t>(1, x.cols()));
+  return parallel_reduce(
+      x.rows(), grain, ValueRange<T>{},
+      [&](std::size_t begin, std::size_t end) {
+        ValueRange<T> all;
+        dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
+          for (std::size_t i = begin; i < end; ++i) {
+            if (!rows.keep.empty() && rows.keep[i] != 0) continue;
+            ValueRange<T> row;
+            detail::range_of_run(level, x.data() + i * x.stride(), x.cols(), row);
+            if (!rows.row_factor.empty() && !row.empty()) {
+              row.min *= static_cast<T>(rows.row_factor[i]);
+              row.max *= static_cast<T>(rows.row_factor[i]);
+            }
+            all = join(all, row);
+          }
+        });
+        return all;
+      },
+      [](const ValueRange<T>& a, const ValueRange<T>& b) { return join(a, b); });
+}
+
+/// The least and largest element of every column.
+///
+/// Shapes   x [N, F], min and max [F]
+/// Errors   ShapeError if extents do not fit
+/// Threads  safe to call concurrently on distinct outputs; result independent of T
+template <Real T>
+void column_ranges(MatrixView<const T> x, std::span<T> min, std::span<T> max) {
+  detail::check_size("column_ranges", "min", min.size(), x.cols());
+  detail::check_size("column_ranges", "max", max.size(), x.cols());
+  std::fill(min.begin(), min.end(), std::numeric_limits<T>::infinity());
+  std::fill(max.begin(), max.end(), -std::numeric_limits<T>::infinity());
+  parallel_for(x.cols(), 64, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = 0; i < x.rows(); ++i) {
+      const T* const row = x.data() + i * x.stride();
+      for (std::size_t j = begin; j < end; ++j) {
+        if (row[j] < min[j]) min[j] = row[j];
+        if (row[j] > max[j]) max[j] = row[j];
+      }
+    }
+  });
+}
+
+/// y_i = sum over the entries of row i of Q(a_ij x_j), Q left out for kept sources.
+///
+/// Shapes   a [N_dst, N_src] with weights, x [N_src, F], keep [N_src] or empty, a grid for all columns -> y [N_dst, F]
+/// Cost     about 6 E F operations, nothing stored per entry
+/// Errors   ShapeError if extents do not fit
+/// Threads  safe to call concurrently on distinct y; result independent of T
+template <Real T>
+void quantized_messages(const CsrView<>& a, std::type_identity_t<MatrixView<const T>> x,
+                        const QuantGrid<T>& grid, std::span<const std::uint8_t> keep, MatrixView<T> y) {
+  detail::check_shape("quantized_messages", "x", x, a.num_cols, y.cols());
+  detail::check_size("quantized_messages", "y.rows()", y.rows(), a.num_rows);
+  detail::check_grid("quantized_messages", grid, {keep, {}}, a.num_cols, y.cols());
+  const T inverse = grid.inverse[0];
+  const T scale = grid.scale[0];
+  const T low = grid.low[0];
+  const T high = grid.high[0];
+  detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
+    const std::size_t n = y.cols();
+    std::fill_n(to, n, T{0});
+    for (auto e = a.begin(i); e < a.end(i); ++e) {
+      const T* const from = x.data() + a.col[e] * x.stride();
+      const T w = static_cast<T>(a.weight[e]);
+      if (!keep.empty() && keep[a.col[e]] != 0) {
+        for (std::size_t j = 0; j < n; ++j) to[j] += w * from[j];
+      } else {
+        for (std::size_t j = 0; j < n; ++j) {
+          to[j] += detail::round_clamped((w * from[j]) * inverse, low, high) * scale;
+        }
+      }
+    }
+  });
+}
+
+/// The gradient of quantized_messages, by rows of the transposed matrix.
+///
+/// Shapes   transpose [N_src, N_dst] with weights, x [N_src, F], grad_y [N_dst, F] -> grad_x [N_src, F]
+/// Errors   ShapeError if extents do not fit
+/// Threads  safe to call concurrently on distinct grad_x; result independent of T
+template <Real T>
+void quantized_messages_backward(const CsrView<>& transpose, std::type_identity_t<MatrixView<const T>> x,
+                                 const QuantGrid<T>& grid, std::span<const std::uint8_t> keep,
+                                 std::type_identity_t<MatrixView<const T>> grad_y, QuantGradient gradient,
+                                 MatrixView<T> grad_x) {
+  detail::check_shape("quantized_messages_backward", "x", x, grad_x.rows(), grad_x.cols());
+  detail::check_shape("quantized_messages_backward", "grad_y", grad_y, transpose.num_cols, grad_x.cols());
+  detail::check_grid("quantized_messages_backward", grid, {keep, {}}, grad_x.rows(), grad_x.cols());
+  const T inverse = grid.inverse[0];
+  const T low = grid.low[0];
+  const T high = grid.high[0];
+  const bool inclusive = gradient == QuantGradient::clipped_inclusive;
+  detail::for_rows(grad_x, [&](T* to, std::size_t j) TESSERA_INLINE_LAMBDA {
+    const std::size_t n = grad_x.cols();
+    std::fill_n(to, n, T{0});
+    const bool all = gradient == QuantGradient::straight || (!keep.empty() && keep[j] != 0);
+    const T* const from = x.data() + j * x.stride();
+    for (auto e = transpose.begin(j); e < transpose.end(j); ++e) {
+      const T* const g = grad_y.data() + transpose.col[e] * grad_y.stride();
+      const T w = static_cast<T>(transpose.weight[e]);
+      for (std::size_t f = 0; f < n; ++f) {
+        const bool passes = all || detail::passes_gradient((w * from[f]) * inverse, low, high, inclusive);
+        to[f] += passes ? w * g[f] : T{0};
+      }
+    }
+  });
+}
+
+/// The least and largest a_ij x_j over entries whose source is not kept.
+///
+/// Shapes   as quantized_messages
+/// Threads  safe to call concurrently; result independent of T
+template <Real T>
+ValueRange<T> message_range(const CsrView<>& a, MatrixView<const T> x, std::span<const std::uint8_t> keep) {
+  detail::check_size("message_range", "x.rows()", x.rows(), a.num_cols);
+  const Isa isa = active_isa();
+  return parallel_reduce(
+      a.num_rows, 256, ValueRange<T>{},
+      [&](std::size_t begin, std::size_t end) {
+        ValueRange<T> all;
+        dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
+          for (std::size_t e = a.begin(begin); e < a.end(end - 1); ++e) {
+            if (!keep.empty() && keep[a.col[e]] != 0) continue;
+            ValueRange<T> row;
+            detail::range_of_run(level, x.data() + a.col[e] * x.stride(), x.cols(), row);
+            if (row.empty()) continue;
+            const T w = static_cast<T>(a.weight[e]);
+            const T one = w * row.min;
+            const T other = w * row.max;
+            all = join(all, ValueRange<T>{std::min(one, other), std::max(one, other)});
+          }
+        });
+        return all;
+      },
+      [](const ValueRange<T>& p, const ValueRange<T>& q) { return join(p, q); });
+}
+
+#if defined(TESSERA_COMPILED)
+TESSERA_INSTANTIATE void fake_quantize<float>(MatrixView<const float>, const QuantGrid<float>&,
+                                              MatrixView<float>, const QuantRows&);
+TESSERA_INSTANTIATE void fake_quantize_backward<float>(MatrixView<const float>, const QuantGrid<float>&,
+                                                       MatrixView<const float>, MatrixView<float>,
+                                                       QuantGradient, const QuantRows&);
+TESSERA_INSTANTIATE ValueRange<float> value_range<float>(MatrixView<const float>, const QuantRows&);
+TESSERA_INSTANTIATE void quantized_messages<float>(const CsrView<>&, MatrixView<const float>,
+                                                   const QuantGrid<float>&, std::span<const std::uint8_t>,
+                                                   MatrixView<float>);
+TESSERA_INSTANTIATE void quantized_messages_backward<float>(const CsrView<>&, MatrixView<const float>,
+                                                            const QuantGrid<float>&,
+                                                            std::span<const std::uint8_t>,
+                                                            MatrixView<const float>, QuantGradient,
+                                                            MatrixView<float>);
+TESSERA_INSTANTIATE ValueRange<float> message_range<float>(const CsrView<>&, MatrixView<const float>,
+                                                           std::span<const std::uint8_t>);
+#endif
+
+}  // namespace tessera
