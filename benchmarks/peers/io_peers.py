@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What others take to read a node-link file: Python's json, networkx on top of it, simdjson where it is installed.
+"""What others take to read a node-link file: Python's json, and networkx on top of it.
 
-Usage: io_peers.py GRAPH.json    (bench_io --peers runs it; Amazon2M in full needs about 20 GB here)
+Usage: io_peers.py GRAPH.json [SECONDS OF OURS]    (bench_io --peers runs it; Amazon2M in full needs about 20 GB here)
 """
 import json
 import resource
@@ -11,37 +11,35 @@ import sys
 import time
 
 
-def measure(name, path):
+def measure(name, path, ours):
     start = time.perf_counter()
     if name == "json.load":
         with open(path) as file:
             data = json.load(file)
         edges = len(data["links"])
-    elif name == "networkx node_link_graph":
+    else:
         import networkx
 
         with open(path) as file:
             data = json.load(file)
         edges = networkx.node_link_graph(data, edges="links").number_of_edges()
-    else:
-        import simdjson
-
-        with open(path, "rb") as file:
-            document = simdjson.Parser().parse(file.read())
-        edges = sum(1 for _ in document["links"])
     seconds = time.perf_counter() - start
     with open(path, "rb") as file:
         size = file.seek(0, 2)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(f"  {name:<34} {seconds:10.4g} {size / 1e6:10.1f} {size / seconds / 1e6:10.1f} {peak / 1e6:12.1f}", flush=True)
+    ratio = f"   {seconds / ours:.1f}x our time on 1 core" if ours > 0 else ""
+    rate = size / seconds / 1e6
+    print(f"  {name:<34} {seconds:10.4g} {size / 1e6:10.1f} {rate:10.1f} {peak / 1e6:12.1f}{ratio}", flush=True)
     return edges
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        measure(sys.argv[2], sys.argv[1])
+    if len(sys.argv) == 4:
+        measure(sys.argv[3], sys.argv[1], float(sys.argv[2]))
     else:
-        for peer in ("json.load", "networkx node_link_graph", "simdjson DOM"):
-            done = subprocess.run([sys.executable, __file__, sys.argv[1], peer], stderr=subprocess.DEVNULL, check=False)
+        ours = sys.argv[2] if len(sys.argv) > 2 else "0"
+        for peer in ("json.load", "networkx node_link_graph"):
+            command = [sys.executable, __file__, sys.argv[1], ours, peer]
+            done = subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
             if done.returncode != 0:
                 print(f"  {peer:<34} not installed, or out of memory", flush=True)
