@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "tessera/kernels/int8_gemm.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -29,7 +31,8 @@ struct Case {
   Tensor<std::int8_t> codes;
   Int8Weights w;
   std::vector<std::int32_t> offset;
-  std::vector<float> multiplier, row;
+  std::vector<float> multiplier, row, bias;
+  Tensor<float> addend;
 
   Case(const Shape& s, std::int32_t zero_point, std::uint64_t seed)
       : x(random_codes<std::uint8_t>(s.rows, s.depth, 0, 255, seed)),
@@ -37,10 +40,13 @@ struct Case {
         w(codes.view(), zero_point),
         offset(test::random_ints(s.cols, -100000, 100000, seed + 2)),
         multiplier(test::random_floats(s.cols, 1e-5, 1e-3, seed + 3)),
-        row(test::random_floats(s.rows, 0.1, 1, seed + 4)) {}
+        row(test::random_floats(s.rows, 0.1, 1, seed + 4)),
+        bias(test::random_floats(s.cols, -30, 30, seed + 5)),
+        addend(test::random_matrix<float>(s.rows, s.cols, seed + 6)) {}
 
   Int8Product product(bool scaled) const {
-    return {x, w, offset, multiplier, scaled ? std::span<const float>(row) : std::span<const float>{}};
+    if (!scaled) return {x, w, offset, multiplier};
+    return {x, w, offset, multiplier, row, bias, addend};
   }
 };
 
@@ -114,6 +120,32 @@ TEST_CASE("int8_linear and its pair equal their reference bit for bit at every l
       CAPTURE(name(isa), s.rows, s.depth, s.cols, zero_point, scaled);
       CHECK(wrong == 0);
       CHECK(clip == 0);
+    }
+  }
+}
+
+TEST_CASE("int8_quantize rounds halves to even and clamps, at every level", "[int8]") {
+  for (const std::size_t cols : {1u, 9u, 16u, 37u}) {
+    Tensor<float> x = test::random_matrix<float>(50, cols, 3);
+    for (std::size_t i = 0; i < 50; ++i) {
+      for (float& v : x.row(i)) v = i % 2 == 0 ? std::round(v * 200) / 2 : v * 1e30f;
+    }
+    const auto row = test::random_floats(50, 0.1, 2, 4);
+    for (const Isa isa : test::isa_levels()) {
+      const IsaScope scope(isa);
+      for (const bool scaled : {false, true}) {
+        Tensor<std::uint8_t> y(50, cols);
+        int8_quantize(x, 1.0f, scaled ? std::span<const float>(row) : std::span<const float>{}, {20, 1, 200},
+                      y);
+        std::size_t wrong = 0;
+        for (std::size_t i = 0; i < 50; ++i) {
+          for (std::size_t j = 0; j < cols; ++j) {
+            const double v = scaled ? static_cast<double>(x(i, j) * row[i]) : static_cast<double>(x(i, j));
+            wrong += y(i, j) != static_cast<std::uint8_t>(std::clamp(std::nearbyint(v) + 20, 1.0, 200.0));
+          }
+        }
+        CHECK(wrong == 0);
+      }
     }
   }
 }

@@ -28,16 +28,19 @@ struct CodeRange {
   CodeRange relu() const noexcept { return {zero_point, std::max(qmin, zero_point), qmax}; }
 };
 
-/// Codes times weights, as real numbers: y_ij = (sum_k x_ik w_kj + offset_j - zw sum_k x_ik) multiplier_j row_i, with
-/// zw the weights' zero point.
+/// Codes times weights, as real numbers: y_ij = (sum_k x_ik w_kj + offset_j - zw sum_k x_ik) row_i multiplier_j + bias_j
+/// + addend_ij, with zw the weights' zero point.
 ///
-/// Shapes   x [N, K], weights [K, M]; offset [M], multiplier [M], row [N] or empty (1)
+/// Shapes   x [N, K], weights [K, M]; offset [M], multiplier [M], row [N] or empty (1), bias [M] or empty (0), addend
+///          [N, M] or none
 struct Int8Product {
   MatrixView<const std::uint8_t> x;
   const Int8Weights& weights;
   std::span<const std::int32_t> offset;
   std::span<const float> multiplier;
   std::span<const float> row{};
+  std::span<const float> bias{};
+  MatrixView<const float> addend{};
 };
 
 /// The sums alone: y_ij = sum_k x_ik w_kj.
@@ -48,10 +51,19 @@ struct Int8Product {
 /// Threads  safe to call concurrently on distinct y; result independent of T
 void int8_gemm(MatrixView<const std::uint8_t> x, const Int8Weights& w, MatrixView<std::int32_t> y);
 
+/// Real numbers as codes: round(x factor row_i) in `range`.
+///
+/// Shapes   x [N, F], row [N] or empty (1) -> y [N, F]
+/// Units    factor is one over the step of the codes
+/// Errors   ShapeError if extents do not fit; ConfigError for codes outside [0, 255]. NaN becomes the lowest code
+/// Threads  safe to call concurrently on distinct y; the same bits at every instruction set
+void int8_quantize(MatrixView<const float> x, float factor, std::span<const float> row,
+                   const CodeRange& range, MatrixView<std::uint8_t> y);
+
 /// The product's codes in `range`, or its real numbers, without writing sums to memory.
 ///
 /// Shapes   -> y [N, M]
-/// Units    codes: multiplier holds s_x s_w,j / s_y, and the result is in steps of the output
+/// Units    codes: multiplier holds s_x s_w,j / s_y; bias and addend are in steps of the output too
 /// Errors   ShapeError if extents do not fit; ConfigError for codes outside [0, 255]
 /// Threads  as int8_gemm; the same bits at every instruction set
 void int8_linear(const Int8Product& product, const CodeRange& range, MatrixView<std::uint8_t> y);
@@ -59,7 +71,7 @@ void int8_linear(const Int8Product& product, MatrixView<float> y);
 
 /// The sum of two products over the same rows and columns (a node and its neighbours), finished once.
 ///
-/// Shapes, units, errors and threads as int8_linear; rows of `second` are not scaled
+/// Shapes, units, errors and threads as int8_linear; `second` has no row, bias or addend
 void int8_linear_pair(const Int8Product& first, const Int8Product& second, const CodeRange& range,
                       MatrixView<std::uint8_t> y);
 void int8_linear_pair(const Int8Product& first, const Int8Product& second, MatrixView<float> y);

@@ -39,33 +39,37 @@ inline std::uint8_t code_of(float v, const CodeBounds& to) noexcept {
   return static_cast<std::uint8_t>(bits - 0x4b400000 + to.zero);
 }
 
-/// (sum + offset_j + row_offset) multiplier_j row.
+/// (sum + offset_j + row_offset) row multiplier_j + bias_j + addend_j. `addend` may be null, `bias` not.
 struct ProductTerm {
   const std::int32_t* sum;
   const std::int32_t* offset;
   const float* multiplier;
+  const float* bias;
+  const float* addend;
   std::int32_t row_offset;
   float row;
 
   float at(std::size_t j) const noexcept {
-    const float x = static_cast<float>(sum[j] + (offset[j] + row_offset));
-    const float y = x * multiplier[j];
-    return y * row;
+    const float x = static_cast<float>(sum[j] + (offset[j] + row_offset)) * row;
+    const float v = __builtin_fmaf(x, multiplier[j], bias[j]);
+    return addend == nullptr ? v : v + addend[j];
   }
 #if defined(TESSERA_TARGET_AVX2)
   TESSERA_LANES_AVX2 void lanes(std::size_t j, __m256& v) const noexcept {
     const __m256i o = _mm256_add_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(offset + j)),
                                        _mm256_set1_epi32(row_offset));
     const __m256i a = _mm256_add_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(sum + j)), o);
-    v = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(a), _mm256_loadu_ps(multiplier + j)),
-                      _mm256_set1_ps(row));
+    const __m256 x = _mm256_mul_ps(_mm256_cvtepi32_ps(a), _mm256_set1_ps(row));
+    v = _mm256_fmadd_ps(x, _mm256_loadu_ps(multiplier + j), _mm256_loadu_ps(bias + j));
+    if (addend != nullptr) v = _mm256_add_ps(v, _mm256_loadu_ps(addend + j));
   }
   TESSERA_LANES_AVX512 void lanes(std::size_t j, __mmask16 m, __m512& v) const noexcept {
     const __m512i o =
         _mm512_add_epi32(_mm512_maskz_loadu_epi32(m, offset + j), _mm512_set1_epi32(row_offset));
     const __m512i a = _mm512_add_epi32(_mm512_maskz_loadu_epi32(m, sum + j), o);
-    v = _mm512_mul_ps(_mm512_mul_ps(_mm512_maskz_cvtepi32_ps(m, a), _mm512_maskz_loadu_ps(m, multiplier + j)),
-                      _mm512_set1_ps(row));
+    const __m512 x = _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(m, a), _mm512_set1_ps(row));
+    v = _mm512_fmadd_ps(x, _mm512_maskz_loadu_ps(m, multiplier + j), _mm512_maskz_loadu_ps(m, bias + j));
+    if (addend != nullptr) v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(m, addend + j));
   }
 #endif
 };
@@ -163,44 +167,18 @@ struct HugeTerm {
   }
 };
 
-/// (code - zero) factor_j + bias_j.
-struct AffineTerm {
-  const std::uint8_t* code;
-  const float* factor;
-  const float* bias;
-  std::int32_t zero;
-
-  float at(std::size_t j) const noexcept {
-    return __builtin_fmaf(static_cast<float>(code[j] - zero), factor[j], bias[j]);
-  }
-#if defined(TESSERA_TARGET_AVX2)
-  TESSERA_LANES_AVX2 void lanes(std::size_t j, __m256& v) const noexcept {
-    const __m256i a =
-        _mm256_sub_epi32(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(code + j))),
-                         _mm256_set1_epi32(zero));
-    v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(a), _mm256_loadu_ps(factor + j), _mm256_loadu_ps(bias + j));
-  }
-  TESSERA_LANES_AVX512 void lanes(std::size_t j, __mmask16 m, __m512& v) const noexcept {
-    const __m512i a = _mm512_sub_epi32(_mm512_maskz_cvtepu8_epi32(m, _mm_maskz_loadu_epi8(m, code + j)),
-                                       _mm512_set1_epi32(zero));
-    v = _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(m, a), _mm512_maskz_loadu_ps(m, factor + j),
-                        _mm512_maskz_loadu_ps(m, bias + j));
-  }
-#endif
-};
-
-/// x_j inverse_step: how real numbers become codes.
+/// x_j factor: how real numbers become codes.
 struct RealTerm {
   const float* x;
-  float inverse;
+  float factor;
 
-  float at(std::size_t j) const noexcept { return x[j] * inverse; }
+  float at(std::size_t j) const noexcept { return x[j] * factor; }
 #if defined(TESSERA_TARGET_AVX2)
   TESSERA_LANES_AVX2 void lanes(std::size_t j, __m256& v) const noexcept {
-    v = _mm256_mul_ps(_mm256_loadu_ps(x + j), _mm256_set1_ps(inverse));
+    v = _mm256_mul_ps(_mm256_loadu_ps(x + j), _mm256_set1_ps(factor));
   }
   TESSERA_LANES_AVX512 void lanes(std::size_t j, __mmask16 m, __m512& v) const noexcept {
-    v = _mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + j), _mm512_set1_ps(inverse));
+    v = _mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + j), _mm512_set1_ps(factor));
   }
 #endif
 };

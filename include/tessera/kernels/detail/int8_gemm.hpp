@@ -86,6 +86,17 @@ inline void check_product(std::string_view operation, const Int8Product& p, std:
   check_size(operation, "offset", p.offset.size(), cols);
   check_size(operation, "multiplier", p.multiplier.size(), cols);
   check_size_or_empty(operation, "row", p.row.size(), rows);
+  check_size_or_empty(operation, "bias", p.bias.size(), cols);
+  if (p.addend.data() != nullptr) check_shape(operation, "addend", p.addend, rows, cols);
+}
+
+inline void check_pair(std::string_view operation, const Int8Product& first, const Int8Product& second,
+                       std::size_t rows, std::size_t cols) {
+  check_product(operation, first, rows, cols);
+  check_product(operation, second, rows, cols);
+  check_size(operation, "second.row", second.row.size(), 0);
+  check_size(operation, "second.bias", second.bias.size(), 0);
+  check_size(operation, "second.addend.rows()", second.addend.rows(), 0);
 }
 
 /// Calls finish(i, term) for every row; `second` may be null.
@@ -94,8 +105,14 @@ void int8_products(const Int8Product& first, const Int8Product* second, std::siz
   const Int8Isa isa = active_int8_isa();
   const std::size_t work =
       first.weights.cols() * (first.weights.depth() + (second == nullptr ? 0 : second->weights.depth()));
-  const auto term = [](const Int8Product& p, const Int8Operand& o, std::size_t i, std::size_t k) {
-    return ProductTerm{o.row(k), p.offset.data(), p.multiplier.data(), o.row_offset(k),
+  const Array<float> zeros(first.bias.empty() || second != nullptr ? first.weights.cols() : 0, 0.0f);
+  const auto term = [&](const Int8Product& p, const Int8Operand& o, std::size_t i, std::size_t k) {
+    return ProductTerm{o.row(k),
+                       p.offset.data(),
+                       p.multiplier.data(),
+                       p.bias.empty() ? zeros.data() : p.bias.data(),
+                       p.addend.data() == nullptr ? nullptr : p.addend.data() + i * p.addend.stride(),
+                       o.row_offset(k),
                        p.row.empty() ? 1.0f : p.row[i]};
   };
   for_int8_rows(isa, rows, work, [&](std::size_t begin, std::size_t end) {
@@ -140,6 +157,20 @@ TESSERA_DEFINE void int8_gemm(MatrixView<const std::uint8_t> x, const Int8Weight
   });
 }
 
+TESSERA_DEFINE void int8_quantize(MatrixView<const float> x, float factor, std::span<const float> row,
+                                  const CodeRange& range, MatrixView<std::uint8_t> y) {
+  detail::check_shape("int8_quantize", "x", x, y.rows(), y.cols());
+  detail::check_size_or_empty("int8_quantize", "row", row.size(), y.rows());
+  const detail::CodeBounds to = detail::code_bounds("int8_quantize", range);
+  const Isa isa = active_isa();
+  parallel_for(y.rows(), detail::rows_per_block(y.cols()), [&](std::size_t i, std::size_t end) {
+    for (; i < end; ++i) {
+      const detail::RealTerm term{x.data() + i * x.stride(), row.empty() ? factor : factor * row[i]};
+      detail::finish_codes(isa, term, y.cols(), to, y.data() + i * y.stride());
+    }
+  });
+}
+
 TESSERA_DEFINE void int8_linear(const Int8Product& product, const CodeRange& range,
                                 MatrixView<std::uint8_t> y) {
   detail::check_product("int8_linear", product, y.rows(), y.cols());
@@ -162,9 +193,7 @@ TESSERA_DEFINE void int8_linear(const Int8Product& product, MatrixView<float> y)
 
 TESSERA_DEFINE void int8_linear_pair(const Int8Product& first, const Int8Product& second,
                                      const CodeRange& range, MatrixView<std::uint8_t> y) {
-  detail::check_product("int8_linear_pair", first, y.rows(), y.cols());
-  detail::check_product("int8_linear_pair", second, y.rows(), y.cols());
-  detail::check_size("int8_linear_pair", "second.row", second.row.size(), 0);
+  detail::check_pair("int8_linear_pair", first, second, y.rows(), y.cols());
   const detail::CodeBounds to = detail::code_bounds("int8_linear_pair", range);
   const Isa isa = active_isa();
   if (y.empty()) return;
@@ -175,9 +204,7 @@ TESSERA_DEFINE void int8_linear_pair(const Int8Product& first, const Int8Product
 
 TESSERA_DEFINE void int8_linear_pair(const Int8Product& first, const Int8Product& second,
                                      MatrixView<float> y) {
-  detail::check_product("int8_linear_pair", first, y.rows(), y.cols());
-  detail::check_product("int8_linear_pair", second, y.rows(), y.cols());
-  detail::check_size("int8_linear_pair", "second.row", second.row.size(), 0);
+  detail::check_pair("int8_linear_pair", first, second, y.rows(), y.cols());
   const Isa isa = active_isa();
   if (y.empty()) return;
   detail::int8_products(first, &second, y.rows(), [&](std::size_t i, const auto& term) {

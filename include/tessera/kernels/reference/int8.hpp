@@ -29,8 +29,9 @@ inline float int8_linear_at(const Int8Product& p, std::size_t i, std::size_t j) 
   for (std::size_t k = 0; k < p.x.cols(); ++k) {
     sum += std::int64_t{p.x(i, k)} * (p.weights.code(k, j) - p.weights.zero_point());
   }
-  const float scaled = static_cast<float>(sum) * p.multiplier[j];
-  return p.row.empty() ? scaled : scaled * p.row[i];
+  const float x = static_cast<float>(sum) * (p.row.empty() ? 1.0f : p.row[i]);
+  const float v = std::fma(x, p.multiplier[j], p.bias.empty() ? 0.0f : p.bias[j]);
+  return p.addend.data() == nullptr ? v : v + p.addend(i, j);
 }
 
 /// One element of int8_linear_pair.
