@@ -55,7 +55,7 @@ std::size_t hidden_width(const M& model) {
   NoTape<T> ctx;
   Var h = ctx.input(x.view());
   for (std::size_t l = 0; l + 1 < model.num_layers(); ++l) h = model.layer(ctx, l, one, h, Pass{});
-  return ctx.value(h).cols();
+  return ctx.cols(h);
 }
 
 /// A student that shows the loss the rows that enter its last layer; otherwise the model inside, which it owns.

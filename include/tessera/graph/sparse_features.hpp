@@ -47,14 +47,14 @@ class SparseFeatures {
   /// Cost     reads x twice
   /// Threads  parallel; the result does not depend on T
   explicit SparseFeatures(MatrixView<const float> x) : cols_(x.cols()) {
-    row_ptr_.assign(x.rows() + 1, 0);
+    row_ptr_.resize(x.rows() + 1);
     parallel_for(x.rows(), kGrain, [&](std::size_t i, std::size_t end) {
       for (; i < end; ++i) {
-        row_ptr_[i + 1] = static_cast<EdgeId>(
+        row_ptr_[i] = static_cast<EdgeId>(
             std::count_if(x.row(i).begin(), x.row(i).end(), [](float v) { return v != 0.0f; }));
       }
     });
-    reserve_entries();
+    number_entries();
     parallel_for(x.rows(), kGrain, [&](std::size_t i, std::size_t end) {
       for (; i < end; ++i) {
         auto at = row_ptr_[i];
@@ -76,11 +76,10 @@ class SparseFeatures {
   void gather(const SparseFeatures& from, std::span<const NodeId> rows) {
     cols_ = from.cols_;
     row_ptr_.resize(rows.size() + 1);
-    row_ptr_[0] = 0;
     parallel_for(rows.size(), kGrain, [&](std::size_t i, std::size_t end) {
-      for (; i < end; ++i) row_ptr_[i + 1] = from.row_ptr_[rows[i] + 1] - from.row_ptr_[rows[i]];
+      for (; i < end; ++i) row_ptr_[i] = from.row_ptr_[rows[i] + 1] - from.row_ptr_[rows[i]];
     });
-    reserve_entries();
+    number_entries();
     parallel_for(rows.size(), kGrain, [&](std::size_t i, std::size_t end) {
       for (; i < end; ++i) {
         const auto first = from.row_ptr_[rows[i]];
@@ -105,11 +104,12 @@ class SparseFeatures {
  private:
   static constexpr std::size_t kGrain = 256;
 
-  // The sum over rows is short work beside the entries.
-  void reserve_entries() {
-    for (std::size_t i = 0; i + 1 < row_ptr_.size(); ++i) row_ptr_[i + 1] += row_ptr_[i];
-    col_.resize(row_ptr_[rows()]);
-    weight_.resize(row_ptr_[rows()]);
+  // Rows hold how many entries they have; now where those begin.
+  void number_entries() {
+    row_ptr_[rows()] = 0;
+    const EdgeId entries = parallel_exclusive_scan(row_ptr_.span());
+    col_.resize(entries);
+    weight_.resize(entries);
   }
   void make_transpose() {
     transpose_into({rows(), cols_, row_ptr_, col_, weight_}, workspace_, transpose_row_ptr_, transpose_col_,

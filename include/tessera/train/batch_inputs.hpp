@@ -41,11 +41,11 @@ template <Real T>
 class BatchInputs {
  public:
   /// Takes in a batch. `train` holds the labelled training nodes of `data`; all other targets are not
-  /// counted.
+  /// counted. `entries`, where the caller has them, are the training features by their entries and taken in
+  /// their place.
   ///
   /// Cost     copies n F features and num_targets C labels; nothing but a check of the order for the whole
   ///          graph
-  /// `entries`, where the caller has them, are the training features by their entries and taken in their place.
   /// Errors   IndexError if a node id is not below N; ShapeError if the batch contradicts itself
   template <NodeData D>
   void assign(const MiniBatch& batch, const D& data, const RoleTargets& train,

@@ -48,10 +48,13 @@ class NoTape {
     return input(value);
   }
 
+  /// Errors   ConfigError for a sparse input, which has entries and no elements
   MatrixView<const T> value(Var v) const {
-    TESSERA_ASSERT(light, v.id < nodes_.size());
-    return nodes_[v.id].value;
+    sparse_.refuse(v);
+    return node(v).value;
   }
+  std::size_t rows(Var v) const { return node(v).value.rows(); }
+  std::size_t cols(Var v) const { return node(v).value.cols(); }
   /// The entries of a sparse input, null for every other Var; good until the next one is made.
   const SparseInput* sparse(Var v) const noexcept { return sparse_.find(v); }
   bool needs_grad(Var) const noexcept { return false; }
@@ -66,7 +69,7 @@ class NoTape {
   /// The value of `v` as the caller's own tensor: moved where `forget` would free it, copied elsewhere.
   Tensor<T> take(Var v) {
     Node& n = nodes_[v.id];
-    if (n.viewed || n.owned.empty()) return Tensor<T>::copy_of(n.value);
+    if (n.viewed || n.owned.empty()) return Tensor<T>::copy_of(value(v));
     n.value = MatrixView<const T>(nullptr, n.value.rows(), n.value.cols(), n.value.stride());
     return std::move(n.owned);
   }
@@ -84,6 +87,10 @@ class NoTape {
     bool viewed = false;
   };
 
+  const Node& node(Var v) const {
+    TESSERA_ASSERT(light, v.id < nodes_.size());
+    return nodes_[v.id];
+  }
   Var append(Node&& n) {
     const Var v{static_cast<std::uint32_t>(nodes_.size())};
     nodes_.push_back(std::move(n));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tessera/core/adjacency.hpp"
+#include "tessera/core/error.hpp"
 #include "tessera/kernels/dropout.hpp"
 #include "tessera/nn/autograd/var.hpp"
 
@@ -32,6 +33,15 @@ class SparseInputs {
       if (var == v) return &x;
     }
     return nullptr;
+  }
+  /// Every operator that wants elements asks the tape for them; here it hears that there are none.
+  void refuse(Var v) const {
+    if (inputs_.empty()) return;
+    if (const SparseInput* x = find(v)) {
+      throw ConfigError(message(
+          "Tape: an operator wants the elements of a sparse input [", x->rows, ", ", x->entries.num_src(),
+          "]; want one that takes entries (dropout, head_rows, linear) or a dense input"));
+    }
   }
   void clear() noexcept { inputs_.clear(); }
 

@@ -116,7 +116,13 @@ class Tape {
     return self;
   }
 
-  MatrixView<const T> value(Var v) const { return node(v).value; }
+  /// Errors   ConfigError for a sparse input, which has entries and no elements
+  MatrixView<const T> value(Var v) const {
+    sparse_.refuse(v);
+    return node(v).value;
+  }
+  std::size_t rows(Var v) const { return node(v).value.rows(); }
+  std::size_t cols(Var v) const { return node(v).value.cols(); }
   /// The entries of a sparse input, null for every other Var; good until the next one is made.
   const SparseInput* sparse(Var v) const noexcept { return sparse_.find(v); }
   bool needs_grad(Var v) const { return v && node(v).needs_grad; }
@@ -133,7 +139,7 @@ class Tape {
   /// The value of `v` as the caller's own tensor: moved where `forget` would free it, copied elsewhere.
   Tensor<T> take(Var v) {
     Node& n = node(v);
-    if (n.kept || n.owned_value.empty()) return Tensor<T>::copy_of(n.value);
+    if (n.kept || n.owned_value.empty()) return Tensor<T>::copy_of(value(v));
     n.value = MatrixView<const T>(nullptr, n.value.rows(), n.value.cols(), n.value.stride());
     return std::move(n.owned_value);
   }

@@ -66,7 +66,7 @@ class BatchNorm {
     const Var gamma = ctx.parameter(block[weight_]);
     const Var beta = ctx.parameter(block[bias_]);
     if (!options_.running_stats) return batch_norm(ctx, x, gamma, beta, options_.eps);
-    const std::size_t rows = ctx.value(x).rows();
+    const std::size_t rows = ctx.rows(x);
     if (!pass.training) {
       return batch_norm_by(ctx, x, gamma, beta, options_.eps, block.value(running_mean_).row(0),
                            block.value(running_var_).row(0));

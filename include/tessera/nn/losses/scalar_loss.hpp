@@ -73,7 +73,7 @@ Var record_loss(Ctx& ctx, Var logits, Op op) {
   using T = typename Ctx::Scalar;
   op.logits = logits;
   const LossSum sums = op(ctx.value(logits), MatrixView<T>());
-  const double total = op.total(ctx.value(logits).cols());
+  const double total = op.total(ctx.cols(logits));
   const double value = total > 0 ? sums.loss_sum / total : sums.mean();
   return ctx.record(Tensor<T>::filled(1, 1, static_cast<T>(value)), std::move(op));
 }

@@ -105,9 +105,9 @@ class CarryingStack {
   void check(Ctx& ctx, std::size_t l, const Adjacency& a, Var x) const {
     std::size_t width = l == 0 ? options_.in : 0;
     for (std::size_t k = 0; l > 0 && k < Core::kCarried; ++k) width += core_.width(l, k);
-    if (ctx.value(x).cols() == width && ctx.value(x).rows() == a.num_src()) return;
-    throw ShapeError(message("CarryingStack::layer: x is [", ctx.value(x).rows(), ", ", ctx.value(x).cols(),
-                             "], layer ", l, " wants [", a.num_src(), ", ", width, "]"));
+    if (ctx.cols(x) == width && ctx.rows(x) == a.num_src()) return;
+    throw ShapeError(message("CarryingStack::layer: x is [", ctx.rows(x), ", ", ctx.cols(x), "], layer ", l,
+                             " wants [", a.num_src(), ", ", width, "]"));
   }
 
   Options options_;

@@ -117,9 +117,9 @@ class GnnStack {
     }
     const bool embeds = l == 0 && options_.linear_ends;
     const std::size_t columns = embeds ? options_.in : trunk_.width(l);
-    if (ctx.value(x).cols() != columns || ctx.value(x).rows() != a.num_src()) {
-      throw ShapeError(message("GnnStack::layer: x is [", ctx.value(x).rows(), ", ", ctx.value(x).cols(),
-                               "], layer ", l, " wants [", a.num_src(), ", ", columns, "]"));
+    if (ctx.cols(x) != columns || ctx.rows(x) != a.num_src()) {
+      throw ShapeError(message("GnnStack::layer: x is [", ctx.rows(x), ", ", ctx.cols(x), "], layer ", l,
+                               " wants [", a.num_src(), ", ", columns, "]"));
     }
     Var input = x;
     if (l == 0 && pass.training) {

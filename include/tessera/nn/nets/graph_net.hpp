@@ -119,9 +119,9 @@ class GraphNet {
       throw ConfigError(
           "GraphNet::forward: adjacencies has no read-out, want one row per graph (GraphBatchSampler)");
     }
-    if (ctx.value(x).cols() != options_.in || ctx.value(x).rows() != adjacencies[0].num_src()) {
-      throw ShapeError(message("GraphNet::forward: x is [", ctx.value(x).rows(), ", ", ctx.value(x).cols(),
-                               "], want [", adjacencies[0].num_src(), ", ", options_.in, "]"));
+    if (ctx.cols(x) != options_.in || ctx.rows(x) != adjacencies[0].num_src()) {
+      throw ShapeError(message("GraphNet::forward: x is [", ctx.rows(x), ", ", ctx.cols(x), "], want [",
+                               adjacencies[0].num_src(), ", ", options_.in, "]"));
     }
     Var h = x;
     const auto replace = [&](Var next) {

@@ -97,9 +97,9 @@ class GraphSaintNet {
     if (l >= num_layers()) {
       throw IndexError(message("GraphSaintNet::layer: l is ", l, ", want less than ", num_layers()));
     }
-    if (ctx.value(x).cols() != widths_[l] || ctx.value(x).rows() != a.num_src()) {
-      throw ShapeError(message("GraphSaintNet::layer: x is [", ctx.value(x).rows(), ", ", ctx.value(x).cols(),
-                               "], layer ", l, " wants [", a.num_src(), ", ", widths_[l], "]"));
+    if (ctx.cols(x) != widths_[l] || ctx.rows(x) != a.num_src()) {
+      throw ShapeError(message("GraphSaintNet::layer: x is [", ctx.rows(x), ", ", ctx.cols(x), "], layer ", l,
+                               " wants [", a.num_src(), ", ", widths_[l], "]"));
     }
     const DropoutMask mask{pass.training ? options_.dropout : 0.0f, pass.dropout_key,
                            static_cast<std::uint32_t>(l)};

@@ -120,9 +120,9 @@ class HopHead {
   template <class Ctx>
   Var layer(Ctx& ctx, std::size_t l, const Adjacency& a, Var x, const Pass& pass) const {
     if (l != 0) throw IndexError(message("HopHead::layer: l is ", l, ", want 0"));
-    if (ctx.value(x).cols() != in_features() || ctx.value(x).rows() != a.num_src()) {
-      throw ShapeError(message("HopHead::layer: x is [", ctx.value(x).rows(), ", ", ctx.value(x).cols(),
-                               "], want [", a.num_src(), ", ", in_features(), "]"));
+    if (ctx.cols(x) != in_features() || ctx.rows(x) != a.num_src()) {
+      throw ShapeError(message("HopHead::layer: x is [", ctx.rows(x), ", ", ctx.cols(x), "], want [",
+                               a.num_src(), ", ", in_features(), "]"));
     }
     Var rows = head_rows(ctx, x, a.num_dst());
     if (pass.training && head_.input_dropout > 0) {

@@ -167,7 +167,7 @@ class ShadowNet {
 
   template <class Ctx>
   Var read_out(Ctx& ctx, Var root, Var pool, const Pass& pass) const {
-    const std::size_t b = ctx.value(root).rows();
+    const std::size_t b = ctx.rows(root);
     const Adjacency each{{b, b, {}, {}, {}}, {b, b, {}, {}, {}}, {}};
     if (!pools()) return lins_.back()(ctx, block_, each, root, Finish{});
     DropoutMask mask;

@@ -31,7 +31,7 @@ struct AttentionReadoutOp {
   // dX = alpha G, ds = alpha (<G, x> - <G, y>): attention of one head whose targets score 0, without a bend.
   void vjp(Tape<T>& tape, Var self) const {
     const Tensor<T> target = Tensor<T>::zeros(a.num_dst(), 1);
-    Tensor<T> of_x(tape.value(x).rows(), tape.value(x).cols());
+    Tensor<T> of_x(tape.rows(x), tape.cols(x));
     Tensor<T> of_score(a.num_src(), 1);
     Tensor<T> of_target(a.num_dst(), 1);
     attention_sum_backward<T>(a.forward, a.transpose, tape.value(x), tape.value(score), target.view(),
@@ -61,7 +61,7 @@ Var attention_readout(Ctx& ctx, const Adjacency& a, Var x, Var score) {
         message("attention_readout: score is [", s.rows(), ", ", s.cols(), "], want [", a.num_src(), ", 1]"));
   }
   const Tensor<T> target = Tensor<T>::zeros(a.num_dst(), 1);
-  Tensor<T> y(a.num_dst(), ctx.value(x).cols());
+  Tensor<T> y(a.num_dst(), ctx.cols(x));
   Tensor<T> norm(a.num_dst(), 2);
   CsrView<> nodes = a.forward;
   attention_sum<T>(nodes, ctx.value(x), s, target.view(), {.heads = 1, .slope = 1.0, .dropout = {}}, y.view(),

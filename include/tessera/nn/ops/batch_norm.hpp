@@ -86,11 +86,11 @@ struct BatchNormOp {
 
 template <class Ctx>
 void check_batch_norm(Ctx& ctx, Var x, Var gamma, Var beta, double eps) {
-  const std::size_t cols = ctx.value(x).cols();
+  const std::size_t cols = ctx.cols(x);
   for (const Var v : {gamma, beta}) {
-    if (ctx.value(v).rows() == 1 && ctx.value(v).cols() == cols) continue;
-    throw ShapeError(message("batch_norm: ", v == gamma ? "gamma" : "beta", " is [", ctx.value(v).rows(),
-                             ", ", ctx.value(v).cols(), "], want [1, ", cols, "]"));
+    if (ctx.rows(v) == 1 && ctx.cols(v) == cols) continue;
+    throw ShapeError(message("batch_norm: ", v == gamma ? "gamma" : "beta", " is [", ctx.rows(v), ", ",
+                             ctx.cols(v), "], want [1, ", cols, "]"));
   }
   if (!(eps >= 0)) throw ConfigError(message("batch_norm: eps is ", eps, ", want a number >= 0"));
 }
@@ -121,7 +121,7 @@ Var batch_norm(Ctx& ctx, Var x, Var gamma, Var beta, double eps, std::span<typen
                std::span<typename Ctx::Scalar> variance = {}) {
   using T = typename Ctx::Scalar;
   detail::check_batch_norm(ctx, x, gamma, beta, eps);
-  Array<T> m(ctx.value(x).cols());
+  Array<T> m(ctx.cols(x));
   Array<T> v(m.size());
   column_statistics(ctx.value(x), m.span(), v.span());
   std::copy_n(m.begin(), mean.size(), mean.begin());
@@ -139,8 +139,8 @@ Var batch_norm_by(Ctx& ctx, Var x, Var gamma, Var beta, double eps,
                   std::span<const typename Ctx::Scalar> variance) {
   using T = typename Ctx::Scalar;
   detail::check_batch_norm(ctx, x, gamma, beta, eps);
-  detail::check_size("batch_norm_by", "mean", mean.size(), ctx.value(x).cols());
-  detail::check_size("batch_norm_by", "variance", variance.size(), ctx.value(x).cols());
+  detail::check_size("batch_norm_by", "mean", mean.size(), ctx.cols(x));
+  detail::check_size("batch_norm_by", "variance", variance.size(), ctx.cols(x));
   return detail::record_batch_norm(ctx, x, gamma, beta, Array<T>::copy_of(mean), Array<T>::copy_of(variance),
                                    eps, false);
 }

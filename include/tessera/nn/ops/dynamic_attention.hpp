@@ -61,7 +61,7 @@ Var dynamic_attention(Ctx& ctx, const Adjacency& a, Var left, Var right, Var wei
                       const AttentionOptions& options) {
   using T = typename Ctx::Scalar;
   detail::check_aggregate(ctx, a, left, "dynamic_attention");
-  Tensor<T> y(a.num_dst(), ctx.value(left).cols());
+  Tensor<T> y(a.num_dst(), ctx.cols(left));
   Tensor<T> norm(a.num_dst(), 2 * options.heads);
   dynamic_attention_sum<T>(a.forward, ctx.value(left), ctx.value(right), ctx.value(weight).row(0), options,
                            y.view(), norm.view());

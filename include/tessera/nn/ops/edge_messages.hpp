@@ -24,7 +24,7 @@ namespace detail {
 template <Real T>
 Tensor<T> grad_buffer(Tape<T>& tape, Var v) {
   if (!tape.needs_grad(v)) return {};
-  return Tensor<T>(tape.value(v).rows(), tape.value(v).cols());
+  return Tensor<T>(tape.rows(v), tape.cols(v));
 }
 
 template <Real T>
@@ -54,7 +54,7 @@ struct EdgeSumOp {
   bool reads_output() const noexcept { return false; }
 
   void vjp(Tape<T>& tape, Var self) const {
-    Tensor<T> of_x(tape.value(x).rows(), tape.value(x).cols());
+    Tensor<T> of_x(tape.rows(x), tape.cols(x));
     Tensor<T> of_z = grad_buffer(tape, z);
     edge_sum_backward<T>(a.forward, a.transpose, EntryPositions(a).span(), tape.value(x), tape.value(z),
                          tape.grad(self), of_x.view(), view_or_none(of_z));
@@ -83,7 +83,7 @@ struct GatedSumOp {
             value_or_none(ctx, entry_value)};
   }
   void vjp(Tape<T>& tape, Var self) const {
-    const auto like = [&](Var v) { return Tensor<T>(tape.value(v).rows(), tape.value(v).cols()); };
+    const auto like = [&](Var v) { return Tensor<T>(tape.rows(v), tape.cols(v)); };
     Tensor<T> of_target = like(target), of_source = like(source), of_value = like(value);
     Tensor<T> of_gate = grad_buffer(tape, entry_gate), of_entry = grad_buffer(tape, entry_value);
     gated_sum_backward<T>(
@@ -112,7 +112,7 @@ struct GeneralizedMeanOp {
   bool reads_output() const noexcept { return true; }
 
   void vjp(Tape<T>& tape, Var self) const {
-    Tensor<T> of_x(tape.value(x).rows(), tape.value(x).cols());
+    Tensor<T> of_x(tape.rows(x), tape.cols(x));
     Tensor<T> of_z = grad_buffer(tape, z);
     const T of_t =
         generalized_mean_backward<T>(a.forward, a.transpose, EntryPositions(a).span(), tape.value(x),
@@ -138,7 +138,7 @@ template <class Ctx>
 Var edge_sum(Ctx& ctx, const Adjacency& a, Var x, Var z) {
   using T = typename Ctx::Scalar;
   detail::check_aggregate(ctx, a, x, "edge_sum");
-  Tensor<T> y(a.num_dst(), ctx.value(x).cols());
+  Tensor<T> y(a.num_dst(), ctx.cols(x));
   edge_sum<T>(a.forward, ctx.value(x), ctx.value(z), y.view());
   return ctx.record(std::move(y), detail::EdgeSumOp<T>{a, x, z});
 }
@@ -155,7 +155,7 @@ Var gated_sum(Ctx& ctx, const Adjacency& a, Var target, Var source, Var value, V
   using T = typename Ctx::Scalar;
   detail::check_aggregate(ctx, a, value, "gated_sum");
   detail::GatedSumOp<T> op{a, target, source, value, entry_gate, entry_value};
-  Tensor<T> y(a.num_dst(), ctx.value(value).cols());
+  Tensor<T> y(a.num_dst(), ctx.cols(value));
   gated_sum<T>(a.forward, op.values(ctx), y.view());
   return ctx.record(std::move(y), std::move(op));
 }
@@ -173,7 +173,7 @@ Var generalized_mean(Ctx& ctx, const Adjacency& a, Var x, Var z, Var t, Generali
   if (ctx.value(t).size() != 1) {
     throw ShapeError(message("generalized_mean: t has ", ctx.value(t).size(), " elements, want 1"));
   }
-  const std::size_t cols = ctx.value(x).cols();
+  const std::size_t cols = ctx.cols(x);
   Tensor<T> y(a.num_dst(), cols);
   Tensor<T> saved(a.num_dst(), cols);
   generalized_mean<T>(a.forward, ctx.value(x), detail::value_or_none(ctx, z), kind, ctx.value(t)(0, 0),

@@ -107,7 +107,7 @@ struct FinishOp {
 template <class Ctx>
 Var finish_in_place(Ctx& ctx, Var x, const Finish& finish) {
   using T = typename Ctx::Scalar;
-  detail::check_finish(ctx, finish, ctx.value(x).cols(), "finish_in_place");
+  detail::check_finish(ctx, finish, ctx.cols(x), "finish_in_place");
   Tensor<T> y = ctx.take(x);
   apply_epilogue(y.view(), detail::epilogue_of(ctx, finish));
   return ctx.record(std::move(y), detail::FinishOp<T>{x, finish});

@@ -83,7 +83,7 @@ struct FixedPointOp {
       last.backward(f(last, in, last.input(tape.value(x))), std::as_const(u).view());
       return;
     }
-    Tensor<T> grad_x = Tensor<T>::zeros(tape.value(x).rows(), tape.value(x).cols());
+    Tensor<T> grad_x = Tensor<T>::zeros(tape.rows(x), tape.cols(x));
     const Var leaf = last.parameter(ParameterView<T>{tape.value(x), grad_x.view()});
     last.backward(f(last, in, leaf), std::as_const(u).view());
     tape.add_grad(x, std::move(grad_x));

@@ -93,7 +93,7 @@ Var gin_sum(Ctx& ctx, const Adjacency& a, Var x, Var eps = {}) {
     throw ShapeError(message("gin_sum: eps has ", ctx.value(eps).size(), " elements, want 1"));
   }
   const T own = T{1} + (eps ? ctx.value(eps)(0, 0) : T{0});
-  Tensor<T> y(a.num_dst(), ctx.value(x).cols());
+  Tensor<T> y(a.num_dst(), ctx.cols(x));
   detail::sum_with_self<T>(a.forward, ctx.value(x), own, y.view());
   return ctx.record(std::move(y), detail::GinSumOp<T>{a, x, eps});
 }

@@ -103,9 +103,9 @@ Var graph_norm(Ctx& ctx, Var x, Var gamma, Var beta, Var k, double eps) {
   const MatrixView<const T> value = ctx.value(x);
   const std::size_t cols = value.cols();
   for (const auto& [v, name] : {std::pair{gamma, "gamma"}, {beta, "beta"}, {k, "k"}}) {
-    if (ctx.value(v).rows() == 1 && ctx.value(v).cols() == cols) continue;
-    throw ShapeError(message("graph_norm: ", name, " is [", ctx.value(v).rows(), ", ", ctx.value(v).cols(),
-                             "], want [1, ", cols, "]"));
+    if (ctx.rows(v) == 1 && ctx.cols(v) == cols) continue;
+    throw ShapeError(
+        message("graph_norm: ", name, " is [", ctx.rows(v), ", ", ctx.cols(v), "], want [1, ", cols, "]"));
   }
   if (!(eps > 0)) throw ConfigError(message("graph_norm: eps is ", eps, ", want a number > 0"));
   Array<T> mean(cols), center(cols), inv(cols);

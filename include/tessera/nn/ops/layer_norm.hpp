@@ -85,9 +85,9 @@ Var layer_norm(Ctx& ctx, Var x, Var gamma, Var beta, double eps) {
   using T = typename Ctx::Scalar;
   const MatrixView<const T> value = ctx.value(x);
   for (const Var v : {gamma, beta}) {
-    if (ctx.value(v).rows() == 1 && ctx.value(v).cols() == value.cols()) continue;
-    throw ShapeError(message("layer_norm: ", v == gamma ? "gamma" : "beta", " is [", ctx.value(v).rows(),
-                             ", ", ctx.value(v).cols(), "], want [1, ", value.cols(), "]"));
+    if (ctx.rows(v) == 1 && ctx.cols(v) == value.cols()) continue;
+    throw ShapeError(message("layer_norm: ", v == gamma ? "gamma" : "beta", " is [", ctx.rows(v), ", ",
+                             ctx.cols(v), "], want [1, ", value.cols(), "]"));
   }
   Tensor<T> y(value.rows(), value.cols());
   Array<T> mean(value.rows());

@@ -51,11 +51,10 @@ bool product_jvp(Tape<T>& tape, Var x, Var weight, MatrixView<T> tangent, bool a
 
 template <class Ctx>
 void check_product(const Ctx& ctx, Var x, Var weight, std::string_view operation) {
-  const auto a = ctx.value(x);
-  const auto b = ctx.value(weight);
-  if (a.cols() != b.rows()) {
-    throw ShapeError(message(operation, ": x is [", a.rows(), ", ", a.cols(), "], weight is [", b.rows(),
-                             ", ", b.cols(), "]; want as many columns in x as rows in weight"));
+  if (ctx.cols(x) != ctx.rows(weight)) {
+    throw ShapeError(message(operation, ": x is [", ctx.rows(x), ", ", ctx.cols(x), "], weight is [",
+                             ctx.rows(weight), ", ", ctx.cols(weight),
+                             "]; want as many columns in x as rows in weight"));
   }
 }
 
@@ -135,7 +134,7 @@ Var linear(Ctx& ctx, Var x, Var weight, const Finish& finish = {}) {
   const MatrixView<const T> w = ctx.value(weight);
   detail::check_finish(ctx, finish, w.cols(), "linear");
   if (const SparseInput* sparse = ctx.sparse(x)) return detail::sparse_product(ctx, *sparse, weight, finish);
-  Tensor<T> y(ctx.value(x).rows(), w.cols());
+  Tensor<T> y(ctx.rows(x), w.cols());
   gemm(ctx.value(x), w, y.view(), Accumulate::no, detail::epilogue_of(ctx, finish));
   return ctx.record(std::move(y), detail::LinearOp<T>{x, weight, Var{}, finish});
 }
@@ -160,10 +159,9 @@ Var add_linear(Ctx& ctx, Var addend, Var x, Var weight, const Finish& finish = {
   detail::check_product(ctx, x, weight, "add_linear");
   const MatrixView<const T> w = ctx.value(weight);
   detail::check_finish(ctx, finish, w.cols(), "add_linear");
-  if (ctx.value(addend).rows() != ctx.value(x).rows() || ctx.value(addend).cols() != w.cols()) {
-    throw ShapeError(message("add_linear: addend is [", ctx.value(addend).rows(), ", ",
-                             ctx.value(addend).cols(), "], want [", ctx.value(x).rows(), ", ", w.cols(),
-                             "]"));
+  if (ctx.rows(addend) != ctx.rows(x) || ctx.cols(addend) != w.cols()) {
+    throw ShapeError(message("add_linear: addend is [", ctx.rows(addend), ", ", ctx.cols(addend), "], want [",
+                             ctx.rows(x), ", ", w.cols(), "]"));
   }
   if (const SparseInput* sparse = ctx.sparse(x)) {
     const Var product = detail::sparse_product(ctx, *sparse, weight);
@@ -188,12 +186,12 @@ Var linear_pair(Ctx& ctx, Var x, Var weight_x, Var y, Var weight_y, const Finish
   detail::check_product(ctx, y, weight_y, "linear_pair");
   const MatrixView<const T> w = ctx.value(weight_x);
   detail::check_finish(ctx, finish, w.cols(), "linear_pair");
-  if (ctx.value(x).rows() != ctx.value(y).rows() || ctx.value(weight_y).cols() != w.cols()) {
-    throw ShapeError(message("linear_pair: y W_y is [", ctx.value(y).rows(), ", ", ctx.value(weight_y).cols(),
-                             "], want [", ctx.value(x).rows(), ", ", w.cols(), "]"));
+  if (ctx.rows(x) != ctx.rows(y) || ctx.cols(weight_y) != w.cols()) {
+    throw ShapeError(message("linear_pair: y W_y is [", ctx.rows(y), ", ", ctx.cols(weight_y), "], want [",
+                             ctx.rows(x), ", ", w.cols(), "]"));
   }
   if (ctx.sparse(y) != nullptr) return add_linear(ctx, linear(ctx, x, weight_x), y, weight_y, finish);
-  Tensor<T> z(ctx.value(x).rows(), w.cols());
+  Tensor<T> z(ctx.rows(x), w.cols());
   gemm(ctx.value(x), w, z.view(), Accumulate::no);
   gemm(ctx.value(y), ctx.value(weight_y), z.view(), Accumulate::yes, detail::epilogue_of(ctx, finish));
   return ctx.record(std::move(z), detail::LinearPairOp<T>{x, weight_x, y, weight_y, finish});

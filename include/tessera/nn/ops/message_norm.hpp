@@ -102,9 +102,9 @@ Var message_norm(Ctx& ctx, Var x, Var m, Var scale) {
     throw ShapeError(message("message_norm: m is [", to.rows(), ", ", to.cols(), "], want [", from.rows(),
                              ", ", from.cols(), "]"));
   }
-  if (ctx.value(scale).rows() != 1 || ctx.value(scale).cols() != 1) {
-    throw ShapeError(message("message_norm: scale is [", ctx.value(scale).rows(), ", ",
-                             ctx.value(scale).cols(), "], want [1, 1]"));
+  if (ctx.rows(scale) != 1 || ctx.cols(scale) != 1) {
+    throw ShapeError(
+        message("message_norm: scale is [", ctx.rows(scale), ", ", ctx.cols(scale), "], want [1, 1]"));
   }
   const T s = ctx.value(scale)(0, 0);
   Tensor<T> y(to.rows(), to.cols());

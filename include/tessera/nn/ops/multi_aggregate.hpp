@@ -71,7 +71,7 @@ struct MultiStore {
 template <Real T>
 void multi_vjp(Tape<T>& tape, const Adjacency& a, const Aggregators& kinds, Var x, MatrixView<const T> y,
                MultiSaved<T> saved, MatrixView<const T> g) {
-  Tensor<T> part(a.num_src(), tape.value(x).cols());
+  Tensor<T> part(a.num_src(), tape.cols(x));
   spmm_multi_backward<T>(a.transpose, a.forward, tape.value(x), kinds.span(), y, saved, g, part.view());
   tape.add_grad(x, std::move(part));
 }
@@ -109,7 +109,7 @@ struct CombineOp {
   bool reads_output() const noexcept { return false; }
 
   void vjp(Tape<T>& tape, Var self) const {
-    Tensor<T> grad_weight(aggregates.rows(), tape.value(weight).cols());
+    Tensor<T> grad_weight(aggregates.rows(), tape.cols(weight));
     Tensor<T> grad_aggregates(aggregates.rows(), aggregates.cols());
     combine_heads_backward<T>(heads, tape.value(weight), aggregates.view(), tape.grad(self),
                               grad_weight.view(), grad_aggregates.view());

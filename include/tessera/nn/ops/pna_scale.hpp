@@ -56,8 +56,8 @@ struct PnaScaleOp {
 
   void vjp(Tape<T>& tape, Var self) const {
     const MatrixView<const T> g = tape.grad(self);
-    const std::size_t width = tape.value(target).cols() / towers;
-    Tensor<T> grad_x(g.rows(), tape.value(x).cols());
+    const std::size_t width = tape.cols(target) / towers;
+    Tensor<T> grad_x(g.rows(), tape.cols(x));
     Tensor<T> grad_target(g.rows(), towers * width);
     Tensor<T> grad_aggregates(g.rows(), kinds.size() * towers * width);
     const bool divided = grad_x.cols() == towers * width;

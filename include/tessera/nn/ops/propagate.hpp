@@ -61,7 +61,7 @@ struct PropagateOp {
     if (tape.needs_grad(start)) {
       Tensor<T> part(g.rows(), g.cols());
       scale(alpha, g, part.view());
-      if (tape.value(start).rows() == g.rows()) {
+      if (tape.rows(start) == g.rows()) {
         tape.add_grad(start, std::move(part));
       } else {
         tape.add_grad(start, std::as_const(part).view());

@@ -60,13 +60,13 @@ struct ConcatColumnsOp {
 
   void vjp(Tape<T>& tape, Var self) const {
     const MatrixView<const T> g = tape.grad(self);
-    const std::size_t split = tape.value(left).cols();
+    const std::size_t split = tape.cols(left);
     if (tape.needs_grad(left)) tape.add_grad(left, g.middle_cols(0, split));
     if (tape.needs_grad(right)) tape.add_grad(right, g.middle_cols(split, g.cols() - split));
   }
   void jvp(Tape<T>& tape, Var self) const {
     const MatrixView<T> t = tape.make_tangent(self);
-    const std::size_t split = tape.value(left).cols();
+    const std::size_t split = tape.cols(left);
     copy_or_zero(tape.tangent(left), t.middle_cols(0, split));
     copy_or_zero(tape.tangent(right), t.middle_cols(split, t.cols() - split));
   }
@@ -80,17 +80,17 @@ struct ConcatColumnsOp {
 /// Errors   ShapeError if x has fewer rows
 template <class Ctx>
 Var head_rows(Ctx& ctx, Var x, std::size_t rows) {
-  const auto value = ctx.value(x);
-  if (value.rows() == rows) return x;
-  if (value.rows() < rows) {
-    throw ShapeError(message("head_rows: x has ", value.rows(), " rows, want at least ", rows));
+  if (ctx.rows(x) == rows) return x;
+  if (ctx.rows(x) < rows) {
+    throw ShapeError(message("head_rows: x has ", ctx.rows(x), " rows, want at least ", rows));
   }
   if (const SparseInput* sparse = ctx.sparse(x)) {
     SparseInput head = *sparse;
     head.rows = rows;
     return ctx.input(head);
   }
-  return ctx.record_view(x, value.middle_rows(0, rows), detail::HeadRowsOp<typename Ctx::Scalar>{x, rows});
+  return ctx.record_view(x, ctx.value(x).middle_rows(0, rows),
+                         detail::HeadRowsOp<typename Ctx::Scalar>{x, rows});
 }
 
 /// y = [left | right].
