@@ -21,6 +21,7 @@
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/kernels/detail/multi_rows.hpp"
+#include "tessera/kernels/detail/simd_math.hpp"
 #include "tessera/kernels/detail/sparse_checks.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/edge_ranges.hpp"
@@ -61,15 +62,20 @@ struct MultiPlan {
   SumsWanted sums;
   bool max = false;
   bool min = false;
+  bool averages = false;  ///< the plain sums are wanted as averages only
 
   explicit MultiPlan(std::span<const Aggregator> aggregators) noexcept {
+    bool total = false;
     for (const Aggregator a : aggregators) {
       sums.weighted |= a == Aggregator::symmetric;
-      sums.plain |= a == Aggregator::sum || a == Aggregator::mean;
+      total |= a == Aggregator::sum;
+      averages |= a == Aggregator::mean;
       sums.shifted |= a == Aggregator::var || a == Aggregator::std;
       max |= a == Aggregator::max;
       min |= a == Aggregator::min;
     }
+    sums.plain = total || averages;
+    averages &= !total && !sums.shifted;
     // Extrema need some sum that shows a NaN.
     if (!sums.shifted && (max || min || !sums.weighted)) sums.plain = true;
   }
@@ -100,7 +106,7 @@ class MultiScratch {
       if (aggregators[k] == Aggregator::symmetric) out.weighted = place;
       if (aggregators[k] == Aggregator::max) out.largest = place;
       if (aggregators[k] == Aggregator::min) out.smallest = place;
-      if (aggregators[k] == Aggregator::mean && !plan_.sums.shifted) out.plain = place;
+      if (aggregators[k] == Aggregator::mean && plan_.averages) out.plain = place;
     }
     return out;
   }
@@ -112,8 +118,8 @@ class MultiScratch {
 };
 
 template <class T>
-MultiRun<T> multi_input(const CsrView<>& a, MatrixView<const T> x, std::size_t row, std::size_t first,
-                        std::size_t last) noexcept {
+TESSERA_ALWAYS_INLINE MultiRun<T> multi_input(const CsrView<>& a, MatrixView<const T> x, std::size_t row,
+                                              std::size_t first, std::size_t last) noexcept {
   const T* const shift = first == last ? nullptr : x.data() + std::size_t{a.col[a.begin(row)]} * x.stride();
   return {a.col.data() + first,
           a.weighted() ? a.weight.data() + first : nullptr,
@@ -158,10 +164,11 @@ TESSERA_ALWAYS_INLINE void repair_extrema(const MultiRun<T>& run, std::size_t co
 template <std::size_t W, class T>
 TESSERA_ALWAYS_INLINE void average_multi(const MultiRow<T>& row, T n, const T* shift, std::size_t cols,
                                          T* to) noexcept {
+  const T inverse = T{1} / n;
   for_lanes<W>(cols, [&](auto w, std::size_t f) TESSERA_INLINE_LAMBDA {
     Simd<T, w()> value;
     simd_load<w(), T>(value, row.plain + f);
-    value /= n;
+    value *= inverse;
     if (shift != nullptr) {
       Simd<T, w()> start;
       simd_load<w(), T>(start, shift + f);
@@ -171,22 +178,45 @@ TESSERA_ALWAYS_INLINE void average_multi(const MultiRow<T>& row, T n, const T* s
   });
 }
 
-/// The variances of a row from its accumulators; NaN stays.
+/// The sums of a row from its accumulators.
 template <std::size_t W, class T>
-TESSERA_ALWAYS_INLINE void vary_multi(const MultiRow<T>& row, T n, std::size_t cols, T* to) noexcept {
+TESSERA_ALWAYS_INLINE void total_multi(const MultiRow<T>& row, T n, const T* shift, std::size_t cols,
+                                       T* to) noexcept {
+  for_lanes<W>(cols, [&](auto w, std::size_t f) TESSERA_INLINE_LAMBDA {
+    Simd<T, w()> value;
+    simd_load<w(), T>(value, row.plain + f);
+    if (shift != nullptr) {
+      Simd<T, w()> start;
+      simd_load<w(), T>(start, shift + f);
+      value += n * start;
+    }
+    simd_store<w(), T>(to + f, value);
+  });
+}
+
+/// The variances of a row from its accumulators, or their roots; NaN stays.
+template <std::size_t W, class T>
+TESSERA_ALWAYS_INLINE void vary_multi(const MultiRow<T>& row, T n, std::size_t cols, bool root,
+                                      T* to) noexcept {
+  const T inverse = T{1} / n;
   for_lanes<W>(cols, [&](auto w, std::size_t f) TESSERA_INLINE_LAMBDA {
     Simd<T, w()> sum, square;
     simd_load<w(), T>(sum, row.plain + f);
     simd_load<w(), T>(square, row.square + f);
-    square = (square - sum * sum / n) / n;
+    square = (square - sum * sum * inverse) * inverse;
     square = square < T{0} ? Simd<T, w()>{} : square;
+    if (root) {
+      square += static_cast<T>(kStdEps);
+      simd_sqrt_positive<w(), T>(square);
+    }
     simd_store<w(), T>(to + f, square);
   });
 }
 
-/// The aggregates of a row from its accumulators; `count` entries, `shift` its first neighbour.
+/// The aggregates of a row from its accumulators; `count` entries, `shift` its first neighbour, `averaged` whether the
+/// plain sums are averages already.
 template <std::size_t W, class T>
-TESSERA_ALWAYS_INLINE void finish_multi(std::span<const Aggregator> aggregators, bool shifted,
+TESSERA_ALWAYS_INLINE void finish_multi(std::span<const Aggregator> aggregators, bool shifted, bool averaged,
                                         std::size_t count, std::size_t cols, const T* shift,
                                         const MultiRow<T>& row, T* mean, T* y) noexcept {
   const T n = static_cast<T>(count);
@@ -201,7 +231,6 @@ TESSERA_ALWAYS_INLINE void finish_multi(std::span<const Aggregator> aggregators,
   const auto copy = [cols](const T* from, T* to) {
     if (from != to) std::copy_n(from, cols, to);
   };
-  T* averaged_in_place = nullptr;
   for (std::size_t k = 0; k < aggregators.size(); ++k) {
     T* const to = y + k * cols;
     const Aggregator a = aggregators[k];
@@ -209,24 +238,16 @@ TESSERA_ALWAYS_INLINE void finish_multi(std::span<const Aggregator> aggregators,
       std::fill_n(to, cols, a == Aggregator::std ? static_cast<T>(std::sqrt(kStdEps)) : T{0});
       continue;
     }
-    if (a == Aggregator::mean && to == row.plain) {
-      averaged_in_place = to;  // last: others may still read the sum
-      continue;
-    }
     if (a == Aggregator::symmetric) copy(row.weighted, to);
-    if (a == Aggregator::sum) {
-      std::copy_n(row.plain, cols, to);
-      for (std::size_t f = 0; shifted && f < cols; ++f) to[f] += n * shift[f];
-    }
-    if (a == Aggregator::mean) average_multi<W>(row, n, start, cols, to);
+    if (a == Aggregator::sum) total_multi<W>(row, n, start, cols, to);
+    if (a == Aggregator::mean && averaged) copy(row.plain, to);
+    if (a == Aggregator::mean && !averaged) average_multi<W>(row, n, start, cols, to);
     if (a == Aggregator::max) copy(row.largest, to);
     if (a == Aggregator::min) copy(row.smallest, to);
-    if (a == Aggregator::var || a == Aggregator::std) vary_multi<W>(row, n, cols, to);
-    for (std::size_t f = 0; a == Aggregator::std && f < cols; ++f) {
-      to[f] = std::sqrt(to[f] + static_cast<T>(kStdEps));
+    if (a == Aggregator::var || a == Aggregator::std) {
+      vary_multi<W>(row, n, cols, a == Aggregator::std, to);
     }
   }
-  if (averaged_in_place != nullptr) average_multi<W>(row, n, start, cols, averaged_in_place);
 }
 
 /// Adds the accumulators of a later part of a row.
@@ -278,30 +299,29 @@ void multi_rows(const CsrView<>& a, MatrixView<const T> x, std::span<const Aggre
     if (plan.min) out.smallest = at + 4 * cols, out.arg_smallest = arg + cols;
     return out;
   };
-  const auto finish = [&](auto level, std::size_t i, const MultiRun<T>& run, const MultiRow<T>& row, T* to)
-                          TESSERA_INLINE_LAMBDA {
-                            constexpr std::size_t W = decltype(level)::template lanes<T>();
-                            if (run.count > 0) repair_extrema<W>(run, cols, row);
-                            if (run.count == 0 && row.arg_largest != nullptr)
-                              std::fill_n(row.arg_largest, cols, -1);
-                            if (run.count == 0 && row.arg_smallest != nullptr)
-                              std::fill_n(row.arg_smallest, cols, -1);
-                            finish_multi<W>(aggregators, plan.sums.shifted, run.count, cols, run.shift, row,
-                                            plan.sums.shifted ? row_or_null(saved.mean, i) : nullptr, to);
-                            done(level, i, to);
-                          };
+  const auto finish = [&](auto level, std::size_t i, const MultiRun<T>& run, const MultiRow<T>& row,
+                          bool averaged, T* to) TESSERA_INLINE_LAMBDA {
+    constexpr std::size_t W = decltype(level)::template lanes<T>();
+    if (run.count > 0) repair_extrema<W>(run, cols, row);
+    if (run.count == 0 && row.arg_largest != nullptr) std::fill_n(row.arg_largest, cols, -1);
+    if (run.count == 0 && row.arg_smallest != nullptr) std::fill_n(row.arg_smallest, cols, -1);
+    finish_multi<W>(aggregators, plan.sums.shifted, averaged, run.count, cols, run.shift, row,
+                    plan.sums.shifted ? row_or_null(saved.mean, i) : nullptr, to);
+    done(level, i, to);
+  };
   ranges.for_each(
       [&](std::size_t first, std::size_t last) {
         MultiScratch<T> scratch(cols, aggregators.size(), plan);
         dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
           for (std::size_t i = first; i < last; ++i) {
-            const MultiRun<T> run = multi_input(a, x, i, static_cast<std::size_t>(a.begin(i)),
-                                                static_cast<std::size_t>(a.end(i)));
+            MultiRun<T> run = multi_input(a, x, i, static_cast<std::size_t>(a.begin(i)),
+                                          static_cast<std::size_t>(a.end(i)));
+            if (plan.averages && run.count > 0) run.scale = T{1} / static_cast<T>(run.count);
             T* const to = place(i, scratch.aggregates());
             const MultiRow<T> row =
                 scratch.row(aggregators, to, row_or_null(saved.arg_max, i), row_or_null(saved.arg_min, i));
             multi_part<decltype(level)::template lanes<T>()>(run, plan.sums, cols, row);
-            finish(level, i, run, row, to);
+            finish(level, i, run, row, plan.averages, to);
           }
         });
       },
@@ -323,7 +343,7 @@ void multi_rows(const CsrView<>& a, MatrixView<const T> x, std::span<const Aggre
                                         static_cast<std::size_t>(a.end(hub.row)));
     MultiScratch<T> scratch(cols, aggregators.size(), plan);
     T* const to = place(hub.row, scratch.aggregates());
-    dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA { finish(level, hub.row, run, row, to); });
+    dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA { finish(level, hub.row, run, row, false, to); });
   }
 }
 

@@ -50,6 +50,7 @@ struct MultiRun {
   const T* x = nullptr;
   std::size_t stride = 0;
   const T* shift = nullptr;
+  T scale{1};             ///< of the plain sums, once the row's entries are over
   bool fresh = true;      ///< the first run of its row
   std::size_t tiles = 1;  ///< of full width, for the entries asked for ahead
 };
@@ -115,6 +116,7 @@ TESSERA_ALWAYS_INLINE void gather_run(const MultiRun<T>& given, std::size_t colu
   unroll<V>([&](auto v) TESSERA_INLINE_LAMBDA {
     const std::size_t at = column + offset.template at<v>();
     if constexpr (kWeighted) simd_store<W, T>(to.weighted + at, weighted[v]);
+    if constexpr (kPlain) plain[v] *= run.scale;
     if constexpr (kPlain || kShifted) simd_store<W, T>(to.plain + at, plain[v]);
     if constexpr (kShifted) simd_store<W, T>(to.square + at, square[v]);
     if constexpr (kMax) simd_store<W, T>(to.largest + at, largest[v]);
@@ -216,9 +218,11 @@ TESSERA_ALWAYS_INLINE void multi_part(MultiRun<T> run, const SumsWanted& sums, s
     if (to.arg_smallest != nullptr) std::fill_n(to.arg_smallest, cols, static_cast<std::int32_t>(run.col[0]));
   }
   const std::size_t total = run.count;
+  const T scale = run.scale;
   const std::size_t length = std::max<std::size_t>(kPrefetchEntries, kMultiRunBytes / (cols * sizeof(T)));
   for (std::size_t done = 0; done < total; done += length) {
     run.count = std::min(length, total - done);
+    run.scale = done + run.count == total ? scale : T{1};
     if (to.largest == nullptr) {
       gather_sums<W, Largest::none>(run, sums, cols, to);
     } else if (to.arg_largest == nullptr) {
