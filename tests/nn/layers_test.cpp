@@ -62,6 +62,8 @@ struct Leaves {
     throw Error("no such parameter");
   }
   auto value(Var v) const { return ctx.value(v); }
+  std::size_t rows(Var v) const { return ctx.rows(v); }
+  std::size_t cols(Var v) const { return ctx.cols(v); }
   bool needs_grad(Var v) const { return ctx.needs_grad(v); }
   void forget(Var v) { ctx.forget(v); }
   auto take(Var v) { return ctx.take(v); }
