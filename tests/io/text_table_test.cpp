@@ -139,6 +139,24 @@ TEST_CASE("Numbers are rounded as the C++ library rounds them", "[io]") {
     exact(message(value));
     exact(message(static_cast<std::int64_t>(random() % 2'000'000) - 1'000'000, ".", random() % 1'000'000));
   }
+  // More digits than a double holds, at random and around the middle of two floats.
+  for (int k = 0; k < 20'000; ++k) {
+    const std::uint64_t digits = random() % 1'000'000'000'000'000'000;
+    std::string text = message(digits);
+    text.insert(text.size() - std::min<std::size_t>(text.size() - 1, random() % 18), ".");
+    exact(text);
+    const float low = std::ldexp(1.0f + static_cast<float>(random() % (1u << 23)) * 0x1p-23f,
+                                 static_cast<int>(random() % 20) - 10);
+    const double middle = (static_cast<double>(low) + static_cast<double>(std::nextafter(low, 2 * low))) / 2;
+    char buffer[64];
+    const auto end =
+        std::to_chars(buffer, buffer + sizeof buffer, middle, std::chars_format::fixed, middle < 1 ? 17 : 14);
+    text.assign(buffer, end.ptr);
+    for (const char last : {'0', '1', '4', '9'}) {
+      text.back() = last;
+      exact(text);
+    }
+  }
   // Exactly between two floats, just above, and just below: the places where rounding twice goes wrong.
   for (const std::string_view text :
        {"16777217", "16777217.0", "16777217.000001", "16777216.999999", "0.1", "-0.0", "1e-45",

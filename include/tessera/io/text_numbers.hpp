@@ -38,14 +38,15 @@ inline const char* scan_unsigned(const char* p, std::uint64_t& value) noexcept {
   return std::from_chars(begin, p, value).ec == std::errc() ? p : nullptr;
 }
 
-/// Whether `d` lies exactly between two floats, where rounding twice could differ from rounding once; true for
-/// everything near or below the smallest normal float.
-inline bool rounds_twice(double d) noexcept {
+/// Whether `d`, which is at most `error` steps of a double away from the number meant, may round to another float than
+/// that number: it lies between two floats, or near or below the smallest normal one.
+inline bool rounds_twice(double d, std::uint64_t error) noexcept {
   constexpr double kSafe = 2 * static_cast<double>(std::numeric_limits<float>::min());
   constexpr std::uint64_t kDropped = (std::uint64_t{1} << 29) - 1;
+  constexpr std::uint64_t kHalf = std::uint64_t{1} << 28;
   std::uint64_t bits = 0;
   std::memcpy(&bits, &d, sizeof bits);
-  return (bits & kDropped) == std::uint64_t{1} << 28 || (d != 0 && std::abs(d) < kSafe);
+  return (bits & kDropped) - kHalf + error <= 2 * error || (d != 0 && std::abs(d) < kSafe);
 }
 
 inline const char* scan_float_slowly(const char* p, float& value) noexcept {
@@ -84,10 +85,11 @@ inline const char* scan_float(const char* p, float& value) noexcept {
     count += scale;
   }
   if (count == 0 || count > 18 || (*p | 0x20) == 'e') return scan_float_slowly(begin, value);
-  if (mantissa >> 53 != 0) return scan_float_slowly(begin, value);
-  const double exact = static_cast<double>(mantissa) / kPower[scale];
-  if (rounds_twice(exact)) return scan_float_slowly(begin, value);
-  value = static_cast<float>(negative ? -exact : exact);
+  // Up to 2^53 the quotient alone is rounded, beyond it the mantissa too: together less than two steps.
+  const std::uint64_t error = mantissa >> 53 != 0 ? 2 : 0;
+  const double quotient = static_cast<double>(mantissa) / kPower[scale];
+  if (rounds_twice(quotient, error)) return scan_float_slowly(begin, value);
+  value = static_cast<float>(negative ? -quotient : quotient);
   return p;
 }
 
