@@ -20,8 +20,9 @@ void DistillChoice::add_to(CLI::App& app) {
   const std::vector<std::string> models = {"gcn", "sage", "gat", "appnp", "sgc", "mlp"};
   auto* d = app.add_option_group("Distillation");
   d->add_option("--method", method)
-      ->check(CLI::IsMember({"logit", "fitnet", "at", "lsp", "gsp", "gcrd", "kd+fitnet", "kd+at", "kd+lsp",
-                             "kd+gsp", "kd+gcrd", "glnn", "cpf", "ltd", "ft", "heuristic", "born-again"}))
+      ->check(
+          CLI::IsMember({"logit", "fitnet", "at", "lsp", "gsp", "gcrd", "kd+fitnet", "kd+at", "kd+lsp",
+                         "kd+gsp", "kd+gcrd", "glnn", "cpf", "ltd", "ft", "heuristic", "born-again", "tgs"}))
       ->capture_default_str();
   d->add_option("--teacher", teacher)->check(CLI::IsMember(models))->capture_default_str();
   d->add_option("--student", student)->check(CLI::IsMember(models))->capture_default_str();
@@ -64,6 +65,14 @@ void DistillChoice::add_to(CLI::App& app) {
       ->check(kPositive)
       ->capture_default_str();
   d->add_option("--ltd-epochs", ltd_epochs)->check(kPositive)->capture_default_str();
+  d->add_option("--ltd-batch", ltd_batch, "Targets per step of ltd, neighbours sampled; 0: the whole graph")
+      ->capture_default_str();
+  d->add_option("--ltd-fanout", ltd_fanout, "Neighbours per node and layer then")
+      ->check(kPositive)
+      ->capture_default_str();
+  d->add_option("--tgs-edges", tgs_edges, "Links per step of tgs")->check(kPositive)->capture_default_str();
+  d->add_option("--tgs-batches", tgs_batches, "Steps per epoch of tgs; 0: every link once")
+      ->capture_default_str();
   d->add_option("--epsilon", epsilon, "Inside and outside the logarithms of ltd")->check(kNonNegative);
   d->add_flag("--attached", attached, "ltd as its authors' code: gradients run through the temperatures");
   d->add_option("--ft-lr", ft_lr, "Adam's rate for ft and heuristic; 0: plain steps of --ltd-alpha");

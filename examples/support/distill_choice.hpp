@@ -91,6 +91,10 @@ struct DistillChoice {
   double epsilon = 0;
   bool attached = false;
   std::size_t ltd_epochs = 600;
+  std::size_t ltd_batch = 0;
+  std::size_t ltd_fanout = 10;
+  std::size_t tgs_edges = 512;
+  std::size_t tgs_batches = 0;
   double ft_lr = 0;
 
   std::size_t cpf_steps = 8;

@@ -15,12 +15,15 @@
 #include "tessera/distill/cpf.hpp"
 #include "tessera/distill/distill.hpp"
 #include "tessera/distill/fit_ltd.hpp"
+#include "tessera/distill/fit_ltd_batches.hpp"
 #include "tessera/distill/glnn.hpp"
 #include "tessera/distill/perturb.hpp"
 #include "tessera/distill/run_teacher.hpp"
+#include "tessera/distill/tgs.hpp"
 #include "tessera/kernels/softmax.hpp"
 #include "tessera/nn/optim/adam.hpp"
 #include "tessera/sampling/full_graph_sampler.hpp"
+#include "tessera/sampling/neighbor_sampler.hpp"
 #include "tessera/train/svg_plot.hpp"
 #include "tessera/train/trainer.hpp"
 
@@ -204,6 +207,7 @@ class Distillation {
       return false;
     }
     if (c_.method == "cpf") return propagate(task, data, seed);
+    if (c_.method == "tgs") return infer_neighbours(data, seed);
     if (c_.method == "ltd" || c_.method == "ft" || c_.method == "heuristic") {
       learn_to_distil(student.model(), task, data, seed);
       return false;
@@ -242,15 +246,20 @@ class Distillation {
         data.labels.classes,  &task.split};
     tessera::LtdFit<float> fit;
     if (c_.method == "ltd") {
-      fit = tessera::fit_ltd(student, problem,
-                             {.step = {.alpha = c_.ltd_alpha,
-                                       .beta = c_.ltd_beta,
-                                       .lambda = c_.lambda,
-                                       .epsilon = c_.epsilon,
-                                       .attached = c_.attached},
-                              .k = c_.ltd_k,
-                              .epochs = c_.ltd_epochs,
-                              .seed = seed});
+      const tessera::FitLtdOptions o{.step = {.alpha = c_.ltd_alpha,
+                                              .beta = c_.ltd_beta,
+                                              .lambda = c_.lambda,
+                                              .epsilon = c_.epsilon,
+                                              .attached = c_.attached},
+                                     .k = c_.ltd_k,
+                                     .epochs = c_.ltd_epochs,
+                                     .seed = seed};
+      const tessera::NeighborSampler sampler(
+          {.fanouts = std::vector<int>(student.num_layers(), static_cast<int>(c_.ltd_fanout)),
+           .batches = {.batch_size = std::max<std::size_t>(1, c_.ltd_batch)}});
+      fit = c_.ltd_batch == 0
+                ? tessera::fit_ltd(student, problem, o)
+                : tessera::fit_ltd_batches(student, data, sampler, problem.teacher, task.split, o);
     } else {
       fit = tessera::fit_soft(student, problem,
                               {.temperature = c_.temperature,
@@ -263,6 +272,31 @@ class Distillation {
                                .heuristic_options = {.k = c_.ltd_k}});
     }
     if (!c_.temperatures.empty()) plot(fit.temperatures.span());
+  }
+
+  bool infer_neighbours(const tessera::DatasetView& data, std::uint64_t seed) {
+    if (data.multilabel()) throw tessera::ConfigError("distill: --method tgs wants one class per node");
+    tessera::TgsNet<> net({.in = data.num_features(),
+                           .hidden = c_.hidden,
+                           .out = data.num_classes(),
+                           .layers = c_.layers,
+                           .dropout = c_.dropout,
+                           .seed = seed});
+    const Training& t = c_.training;
+    const tessera::DistillReport fit =
+        tessera::fit_tgs(net, data.graph.view(), data.features, data.labels.classes, data.roles,
+                         {.lr = t.lr,
+                          .weight_decay = t.weight_decay,
+                          .edges_per_batch = c_.tgs_edges,
+                          .batches_per_epoch = c_.tgs_batches,
+                          .epochs = t.epochs,
+                          .patience = t.patience,
+                          .seed = seed});
+    const Timer timer;
+    tessera::tgs_logits(net, data.features);
+    own_ = {fit.test_accuracy, net.parameters().num_parameters(),
+            1e6 * timer.seconds() / static_cast<double>(data.num_nodes())};
+    return true;
   }
 
   bool propagate(const Task& task, const tessera::DatasetView& data, std::uint64_t seed) {

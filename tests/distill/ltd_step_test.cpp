@@ -144,6 +144,41 @@ TEST_CASE("LtdStep: the hypergradient is that of the unrolled step") {
   }
 }
 
+TEST_CASE("LtdStep: forward mode of every student is the transpose of its backward") {
+  const std::string name = GENERATE("gcn", "gat", "appnp", "sage", "sgc");
+  CAPTURE(name);
+  Case c(name);
+  ParameterBlock<double>& block = c.student.parameters();
+  Tape<double> tape;
+  block.zero_grads();
+  const LtdProblem<double> p = c.problem();
+  const Var z =
+      std::as_const(c.student).forward(tape, AdjacencyStack(std::span(&p.graph, 1)), tape.input(p.features),
+                                       Pass{.training = true, .dropout_key = kKey});
+  const Tensor<double> u = random_matrix<double>(kNodes, kClasses, 8);
+  tape.backward(z, u.view());
+  std::vector<double> v(block.values().size());
+  for (std::size_t i = 0; i < v.size(); ++i) v[i] = std::sin(static_cast<double>(3 * i + 1));
+  const std::vector<double> pulled = copy(block.grads());
+  for (std::uint32_t id = 0; id < tape.size(); ++id) {
+    if (!tape.needs_grad(Var{id})) continue;
+    const MatrixView<double> g = tape.grad(Var{id});
+    if (g.data() < block.grads().data() || g.data() >= block.grads().data() + v.size()) continue;
+    const auto offset = static_cast<std::size_t>(g.data() - block.grads().data());
+    tape.set_tangent(Var{id}, {v.data() + offset, g.rows(), g.cols(), g.stride()});
+  }
+  tape.jvp();
+  REQUIRE(tape.has_tangent(z));
+  double forward = 0;
+  for (std::size_t i = 0; i < kNodes; ++i)
+    for (std::size_t k = 0; k < kClasses; ++k) forward += u(i, k) * tape.tangent(z)(i, k);
+  double backward = 0;
+  for (std::size_t i = 0; i < v.size(); ++i) backward += pulled[i] * v[i];
+  CHECK(std::abs(forward) > 1e-3);
+  CHECK(std::abs(forward - backward) < 1e-10 * std::abs(forward));
+  tape.clear_tangents();
+}
+
 TEST_CASE("LtdStep: other hypergradients") {
   Case c("sgc");
   TemperatureNet<double> net({.classes = kClasses, .hidden = 5, .k = 2, .seed = 4});

@@ -10,10 +10,9 @@
 #include "tessera/core/tensor.hpp"
 #include "tessera/distill/concepts.hpp"
 #include "tessera/distill/detail/projection_head.hpp"
-#include "tessera/distill/detail/rows.hpp"
+#include "tessera/distill/detail/two_sides.hpp"
 #include "tessera/distill/detail/unit_rows.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
-#include "tessera/nn/ops/constant.hpp"
 
 namespace tessera {
 
@@ -63,16 +62,10 @@ struct FitNet {
 
   template <class Ctx>
   Var operator()(Ctx& ctx, const DistillStep& step) const {
-    using T = typename Ctx::Scalar;
-    const std::size_t rows = ctx.value(step.tap->hidden).rows();
-    detail::check_teacher("FitNet", step.teacher, step.targets, rows);
-    Array<NodeId> chosen = detail::hidden_rows(step, rows, on);
-    if (chosen.empty()) return {};
-    const ParameterBlock<T>& block = step.tap->template parameters<T>();
-    const Var t = constant(ctx, detail::teacher_hidden<T>(step, chosen.span()));
-    const Var s = detail::take_rows(ctx, step.tap->hidden, std::move(chosen));
-    const Var a = detail::unit_rows(ctx, student_head(ctx, block, s, true));
-    const Var b = detail::unit_rows(ctx, teacher_head(ctx, block, t, train_teacher_head));
+    const auto [s, t] = detail::two_sides(ctx, step, "FitNet", *this, 0, 0);
+    if (!s) return {};
+    const Var a = detail::unit_rows(ctx, s);
+    const Var b = detail::unit_rows(ctx, t);
     return mean_squared_difference(ctx, a, b, beta);
   }
 };

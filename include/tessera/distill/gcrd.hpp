@@ -11,11 +11,10 @@
 #include "tessera/core/tensor.hpp"
 #include "tessera/distill/concepts.hpp"
 #include "tessera/distill/detail/projection_head.hpp"
-#include "tessera/distill/detail/rows.hpp"
+#include "tessera/distill/detail/two_sides.hpp"
 #include "tessera/distill/detail/unit_rows.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/kernels/gemm.hpp"
-#include "tessera/nn/ops/constant.hpp"
 
 namespace tessera {
 
@@ -97,17 +96,10 @@ struct Gcrd {
 
   template <class Ctx>
   Var operator()(Ctx& ctx, const DistillStep& step) const {
-    using T = typename Ctx::Scalar;
-    const std::size_t rows = ctx.value(step.tap->hidden).rows();
-    detail::check_teacher("Gcrd", step.teacher, step.targets, rows);
-    const Array<NodeId> all = detail::hidden_rows(step, rows, on);
-    if (all.empty()) return {};
-    Array<NodeId> chosen = detail::sample_rows(all.span(), max_samples, step.tap->key, 2);
-    const ParameterBlock<T>& block = step.tap->template parameters<T>();
-    const Var t = constant(ctx, detail::teacher_hidden<T>(step, chosen.span()));
-    const Var s = detail::take_rows(ctx, step.tap->hidden, std::move(chosen));
-    const Var a = detail::unit_rows(ctx, student_head(ctx, block, s, true));
-    const Var b = detail::unit_rows(ctx, teacher_head(ctx, block, t, train_teacher_head));
+    const auto [s, t] = detail::two_sides(ctx, step, "Gcrd", *this, max_samples, 2);
+    if (!s) return {};
+    const Var a = detail::unit_rows(ctx, s);
+    const Var b = detail::unit_rows(ctx, t);
     return contrast_rows(ctx, a, b, tau, beta);
   }
 };

@@ -12,10 +12,9 @@
 #include "tessera/core/tensor.hpp"
 #include "tessera/distill/concepts.hpp"
 #include "tessera/distill/detail/projection_head.hpp"
-#include "tessera/distill/detail/rows.hpp"
+#include "tessera/distill/detail/two_sides.hpp"
 #include "tessera/distill/detail/unit_rows.hpp"
 #include "tessera/kernels/gemm.hpp"
-#include "tessera/nn/ops/constant.hpp"
 
 namespace tessera {
 
@@ -179,19 +178,8 @@ struct Gsp {
 
   template <class Ctx>
   Var operator()(Ctx& ctx, const DistillStep& step) const {
-    using T = typename Ctx::Scalar;
-    const std::size_t rows = ctx.value(step.tap->hidden).rows();
-    detail::check_teacher("Gsp", step.teacher, step.targets, rows);
-    const Array<NodeId> all = detail::hidden_rows(step, rows, on);
-    if (all.empty()) return {};
-    Array<NodeId> chosen = detail::sample_rows(all.span(), max_samples, step.tap->key, 1);
-    const ParameterBlock<T>& block = step.tap->template parameters<T>();
-    Var b = constant(ctx, detail::teacher_hidden<T>(step, chosen.span()));
-    Var a = detail::take_rows(ctx, step.tap->hidden, std::move(chosen));
-    if (width != 0) {
-      a = student_head(ctx, block, a, true);
-      b = teacher_head(ctx, block, b, train_teacher_head);
-    }
+    auto [a, b] = detail::two_sides(ctx, step, "Gsp", *this, max_samples, 1, width != 0);
+    if (!a) return {};
     if (kernel == PairKernel::cosine || kernel == PairKernel::polynomial) {
       a = detail::unit_rows(ctx, a);
       b = detail::unit_rows(ctx, b);

@@ -51,6 +51,26 @@ struct LtdProblem {
   std::span<const std::int32_t> evaluate;
 };
 
+/// The same for one step on batches: the nodes that distil and the nodes that judge have blocks of their own, and
+/// factors that make sums over them estimates of sums over the whole graph, so that rates keep their meaning.
+///
+/// Shapes   B rows of logits from `graph`: teacher [B, C], entropy and distill [B]; B_E rows from `evaluate_graph`:
+///          evaluate [B_E]
+template <Real T>
+struct LtdBatch {
+  AdjacencyStack graph;
+  MatrixView<const T> features;
+  MatrixView<const T> teacher;
+  std::span<const T> entropy;
+  std::span<const std::int32_t> distill;
+  AdjacencyStack evaluate_graph;
+  MatrixView<const T> evaluate_features;
+  std::span<const std::int32_t> evaluate;
+  double soft_scale = 1;      ///< of the soft targets
+  double hard_scale = 1;      ///< of the labels of `distill`
+  double evaluate_scale = 1;  ///< of those of `evaluate`
+};
+
 /// Sums over nodes of one step.
 struct LtdLosses {
   double distill = 0;   ///< L_D at theta
@@ -76,14 +96,25 @@ class LtdStep {
   ///
   /// Errors   ShapeError if the problem's extents do not fit; ConfigError where the exact hypergradient meets an
   ///          operator without forward mode, or attached is asked of another kind
-  LtdLosses run(M& student, Net& net, const LtdProblem<T>& problem, const LtdOptions& o, RngKey key,
+  LtdLosses run(M& student, Net& net, const LtdProblem<T>& p, const LtdOptions& o, RngKey key, bool learn) {
+    detail::check_size("LtdStep", "evaluate", p.evaluate.size(), p.features.rows());
+    const AdjacencyStack graph(std::span(&p.graph, 1));
+    return run(student, net,
+               LtdBatch<T>{graph, p.features, p.teacher, p.entropy, p.distill, graph, p.features, p.evaluate},
+               o, key, learn);
+  }
+
+  /// The same on batches.
+  LtdLosses run(M& student, Net& net, const LtdBatch<T>& problem, const LtdOptions& o, RngKey key,
                 bool learn) {
     check(problem, o, net.options().classes);
     LtdLosses out;
     ParameterBlock<T>& block = student.parameters();
     distill_tape_.rewind();
     block.zero_grads();
-    const Var z = forward(student, distill_tape_, problem, phase(key, 1));
+    const Var z = forward(student, distill_tape_, problem.graph, problem.features, phase(key, 1));
+    detail::check_shape("LtdStep", "teacher", problem.teacher, distill_tape_.value(z).rows(),
+                        net.options().classes);
     net.forward(distill_tape_.value(z), problem.entropy, phase(key, 2), pass_);
     out.distill = logit_gradient(distill_tape_.value(z), net, problem, o);
     distill_tape_.backward(z, std::as_const(grad_).view());
@@ -110,45 +141,49 @@ class LtdStep {
     return {key.lo ^ (number * 0x9E3779B9u), key.hi + number};
   }
 
-  static void check(const LtdProblem<T>& p, const LtdOptions& o, std::size_t classes) {
-    const std::size_t n = p.features.rows();
+  static void check(const LtdBatch<T>& p, const LtdOptions& o, std::size_t classes) {
+    const std::size_t n = p.teacher.rows();
     detail::check_shape("LtdStep", "teacher", p.teacher, n, classes);
     detail::check_size("LtdStep", "entropy", p.entropy.size(), n);
     detail::check_size("LtdStep", "distill", p.distill.size(), n);
-    detail::check_size("LtdStep", "evaluate", p.evaluate.size(), n);
     if (o.attached && o.hypergradient != Hypergradient::exact)
       throw ConfigError("LtdStep: attached needs the exact hypergradient");
   }
 
   template <class Ctx>
-  static Var forward(const M& student, Ctx& ctx, const LtdProblem<T>& p, RngKey key) {
-    return student.forward(ctx, AdjacencyStack(std::span(&p.graph, 1)), ctx.input(p.features),
-                           Pass{.training = true, .dropout_key = key});
+  static Var forward(const M& student, Ctx& ctx, const AdjacencyStack& graph, MatrixView<const T> features,
+                     RngKey key) {
+    return student.forward(ctx, graph, ctx.input(features), Pass{.training = true, .dropout_key = key});
   }
 
   /// grad_ = dL_D/dz, attached_ = h = dL_D/dtau; returns L_D.
-  double logit_gradient(MatrixView<const T> z, const Net& net, const LtdProblem<T>& p, const LtdOptions& o) {
+  double logit_gradient(MatrixView<const T> z, const Net& net, const LtdBatch<T>& p, const LtdOptions& o) {
     grad_.resize(z.rows(), z.cols());
     slope_.resize(z.rows());
-    const SoftTargetOptions soft{
-        .form = SoftForm::cross_entropy, .epsilon = o.epsilon, .reduction = Reduction::sum};
+    const SoftTargetOptions soft{.factor = p.soft_scale,
+                                 .form = SoftForm::cross_entropy,
+                                 .epsilon = o.epsilon,
+                                 .reduction = Reduction::sum};
     double loss =
         soft_target<T>(z, p.teacher, pass_.tau.span(), {}, grad_.view(), slope_.span(), soft).loss_sum;
     if (o.attached) net.add_input_gradient(pass_, slope_.span(), grad_.view());
-    loss += detail::add_label_gradient(z, p.distill, o.lambda, o.epsilon, grad_.view());
+    loss += detail::add_label_gradient(z, p.distill, o.lambda * p.hard_scale, o.epsilon, grad_.view());
     return loss;
   }
 
-  double learn_temperatures(M& student, Net& net, const LtdProblem<T>& p, const LtdOptions& o, RngKey key,
+  double learn_temperatures(M& student, Net& net, const LtdBatch<T>& p, const LtdOptions& o, RngKey key,
                             Var z) {
     ParameterBlock<T>& block = student.parameters();
     net.parameters().zero_grads();
     evaluate_tape_.rewind();
     block.zero_grads();
-    const Var at_next = forward(student, evaluate_tape_, p, phase(key, 3));
-    Tensor<T> grad = Tensor<T>::zeros(grad_.rows(), grad_.cols());
+    const Var at_next =
+        forward(student, evaluate_tape_, p.evaluate_graph, p.evaluate_features, phase(key, 3));
+    const MatrixView<const T> judged = evaluate_tape_.value(at_next);
+    detail::check_size("LtdStep", "evaluate", p.evaluate.size(), judged.rows());
+    Tensor<T> grad = Tensor<T>::zeros(judged.rows(), judged.cols());
     const double loss =
-        detail::add_label_gradient(evaluate_tape_.value(at_next), p.evaluate, 1, o.epsilon, grad.view());
+        detail::add_label_gradient(judged, p.evaluate, p.evaluate_scale, o.epsilon, grad.view());
     if (o.hypergradient != Hypergradient::logit_space)
       evaluate_tape_.backward(at_next, std::as_const(grad).view());
     evaluate_tape_.rewind();
@@ -190,7 +225,7 @@ class LtdStep {
   }
 
   /// Adds -alpha d(<zeta, g(tau)> + h(tau) taudot)/domega to the net's gradients.
-  void add_hypergradient(const Net& net, const LtdProblem<T>& p, const LtdOptions& o, MatrixView<const T> z,
+  void add_hypergradient(const Net& net, const LtdBatch<T>& p, const LtdOptions& o, MatrixView<const T> z,
                          MatrixView<const T> zeta) {
     const std::size_t n = z.rows();
     Array<T> sdot(o.attached ? n : 0);
@@ -204,11 +239,11 @@ class LtdStep {
       detail::LtdRow<T> row(z.cols());
       for (; v < end; ++v) {
         row.set(z.row(v), p.teacher.row(v), static_cast<double>(pass_.tau[v]), o.epsilon);
-        T of_tau = static_cast<T>(row.pull(zeta.row(v)));
+        T of_tau = static_cast<T>(p.soft_scale * row.pull(zeta.row(v)));
         T of_taudot{0};
         if (o.attached) {
           const T taudot = pass_.slope[v] * sdot[v];
-          of_tau += static_cast<T>(row.curvature()) * taudot;
+          of_tau += static_cast<T>(p.soft_scale * row.curvature()) * taudot;
           of_taudot = slope_[v];
           of_s[v] = rate * (of_tau * pass_.slope[v] + of_taudot * pass_.bend[v] * sdot[v]);
         } else {
@@ -222,24 +257,25 @@ class LtdStep {
   }
 
   /// c_v from the student at theta +- eps v, under the masks of the first pass.
-  void difference(M& student, const Net& net, const LtdProblem<T>& p, const LtdOptions& o, RngKey key) {
+  void difference(M& student, const Net& net, const LtdBatch<T>& p, const LtdOptions& o, RngKey key) {
     double squares = 0;
     for (const T v : direction_) squares += static_cast<double>(v) * static_cast<double>(v);
     if (squares == 0) return;
     const double eps = 0.01 / std::sqrt(squares);
     ParameterBlock<T>& block = student.parameters();
-    Array<T> grad_tau(p.features.rows(), T{0});
+    Array<T> grad_tau(p.teacher.rows(), T{0});
+    const double rate = o.alpha * p.soft_scale;
     for (const double sign : {1.0, -1.0}) {
       for (std::size_t i = 0; i < theta_.size(); ++i)
         block.values()[i] = theta_[i] + static_cast<T>(sign * eps) * direction_[i];
       NoTape<T> ctx;
-      const Var z = forward(student, ctx, p, phase(key, 1));
+      const Var z = forward(student, ctx, p.graph, p.features, phase(key, 1));
       const MatrixView<const T> at = ctx.value(z);
       parallel_for(at.rows(), 128, [&](std::size_t v, std::size_t end) {
         detail::SoftRow<T> row(at.cols());
         for (; v < end; ++v) {
           row.set(at.row(v), p.teacher.row(v), static_cast<double>(pass_.tau[v]), 1);
-          grad_tau[v] += static_cast<T>(-o.alpha * sign * row.slope(false, o.epsilon) / (2 * eps));
+          grad_tau[v] += static_cast<T>(-rate * sign * row.slope(false, o.epsilon) / (2 * eps));
         }
       });
     }
