@@ -102,6 +102,39 @@ TEST_CASE("spmm_mean agrees with its reference at every level and width", "[spmm
   SECTION("double") { check_against_reference<double>(false, true); }
 }
 
+TEST_CASE("sums of bf16 written as bf16 are those written as float, rounded", "[spmm]") {
+  const auto rounds = [](const Tensor<float>& wide, const Tensor<bf16>& narrow) {
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < wide.rows(); ++i) {
+      for (std::size_t f = 0; f < wide.cols(); ++f) {
+        wrong += narrow(i, f).same_bits(bf16(wide(i, f))) ? 0u : 1u;
+      }
+    }
+    return wrong == 0;
+  };
+  for (const SparseCase& matrix : test::awkward_cases(true)) {
+    for (const std::size_t cols : {std::size_t{1}, std::size_t{33}, std::size_t{100}}) {
+      const CsrView<> a = matrix.view();
+      const auto x = test::random_matrix<bf16>(a.num_cols, cols, 3);
+      Array<float> bias(cols);
+      for (std::size_t f = 0; f < cols; ++f) bias[f] = 0.01f * static_cast<float>(f);
+      const Epilogue<float> epilogue{
+          bias.span(), Activation::relu, {0.25f, make_key(1, 2, Purpose::dropout), 3}};
+      CAPTURE(matrix.name, cols);
+      Tensor<float> wide(a.num_rows, cols);
+      Tensor<bf16> narrow(a.num_rows, cols), again(a.num_rows, cols);
+      spmm_sum<bf16, float>(a, x, wide, epilogue);
+      spmm_sum<bf16, bf16>(a, x, narrow, epilogue);
+      CHECK(rounds(wide, narrow));
+      with_threads(7, [&] { spmm_sum<bf16, bf16>(a, x, again, epilogue); });
+      CHECK(test::same_bits(again, narrow));
+      spmm_mean<bf16, float>(a, x, wide);
+      spmm_mean<bf16, bf16>(a, x, narrow);
+      CHECK(rounds(wide, narrow));
+    }
+  }
+}
+
 TEST_CASE("spmm gives the same bits for any number of threads", "[spmm]") {
   for (const SparseCase& matrix : test::awkward_cases(true)) {
     const CsrView<> a = matrix.view();
