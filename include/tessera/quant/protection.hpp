@@ -22,8 +22,8 @@ namespace tessera {
 /// Shapes   graph [N, N] without inserted loops; first_node [G + 1], or empty for one graph -> [N]
 /// Cost     work O(N + largest degree)
 /// Errors   ShapeError if first_node does not cut [0, N) into ranges
-inline Array<float> degree_ranks(const CsrView<>& graph, std::span<const std::uint64_t> first_node = {}) {
-  const std::uint64_t whole[2] = {0, graph.num_rows};
+inline Array<float> degree_ranks(const CsrView<>& graph, std::span<const std::size_t> first_node = {}) {
+  const std::size_t whole[2] = {0, graph.num_rows};
   if (first_node.empty()) first_node = whole;
   if (first_node.front() != 0 || first_node.back() != graph.num_rows ||
       !std::is_sorted(first_node.begin(), first_node.end())) {

@@ -64,7 +64,7 @@ class Quantized {
   /// is many graphs.
   ///
   /// Errors   ShapeError if first_node does not cut the nodes into ranges
-  void protect(const CsrView<>& graph, std::span<const std::uint64_t> first_node = {}) {
+  void protect(const CsrView<>& graph, std::span<const std::size_t> first_node = {}) {
     plan_.rank = degree_ranks(graph, first_node);
   }
 
