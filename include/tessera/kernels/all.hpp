@@ -26,6 +26,7 @@
 #include "tessera/kernels/gemm.hpp"
 #include "tessera/kernels/generalized_mean.hpp"
 #include "tessera/kernels/head_dots.hpp"
+#include "tessera/kernels/int4_codes.hpp"
 #include "tessera/kernels/int8_gemm.hpp"
 #include "tessera/kernels/int8_isa.hpp"
 #include "tessera/kernels/int8_spmm.hpp"

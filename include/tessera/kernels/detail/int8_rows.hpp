@@ -187,7 +187,7 @@ TESSERA_TARGET_VNNI inline void int8_rows_vnni(const Int8Block& block, const Int
 }
 
 /// Tile shapes as the processor reads them.
-struct alignas(64) TileConfig {
+struct alignas(64) Int8TileConfig {
   std::uint8_t palette = 1;
   std::uint8_t start_row = 0;
   std::uint8_t reserved[14] = {};
@@ -198,7 +198,7 @@ struct alignas(64) TileConfig {
 /// 32 rows by two panels in four tiles. `pad` [32, w.steps() * 64] holds the rows of a last, shorter strip.
 TESSERA_TARGET_AMX inline void int8_rows_amx(const Int8Block& block, const Int8Weights& w, std::uint8_t* pad,
                                              std::int32_t* sums) noexcept {
-  const TileConfig config;
+  const Int8TileConfig config;
   _tile_loadconfig(&config);
   const std::size_t panel = w.steps() * 64 * Int8Weights::kPanel;
   const std::size_t stride_sums = w.padded_cols() * sizeof(std::int32_t);
