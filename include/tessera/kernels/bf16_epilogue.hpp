@@ -74,7 +74,7 @@ void bf16_epilogue_backward(MatrixView<const bf16> y, MatrixView<const G> grad_y
   const Isa isa = active_isa();
   const auto rows = [&](std::size_t begin, std::size_t end, float* sums) {
     if (epilogue.activation == Activation::relu) {
-      const float factor = detail::dropout_scale<float>(epilogue.dropout);
+      const float factor = dropout_scale<float>(epilogue.dropout);
       dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
         for (std::size_t i = begin; i < end; ++i) {
           detail::relu_backward_bf16(level, y.data() + i * y.stride(), grad_y.data() + i * grad_y.stride(),

@@ -340,18 +340,14 @@ TESSERA_INSTANTIATE void bf16_gemm<bf16, float, bf16>(MatrixView<const bf16>, Ma
 TESSERA_INSTANTIATE void bf16_gemm<float, float, float>(MatrixView<const float>, MatrixView<const float>,
                                                         MatrixView<float>, Accumulate,
                                                         const Epilogue<float>&);
-TESSERA_INSTANTIATE void bf16_gemm_nt<bf16, float, float>(MatrixView<const bf16>, MatrixView<const float>,
-                                                          MatrixView<float>, Accumulate);
+TESSERA_INSTANTIATE void bf16_gemm<float, float, bf16>(MatrixView<const float>, MatrixView<const float>,
+                                                       MatrixView<bf16>, Accumulate, const Epilogue<float>&);
 TESSERA_INSTANTIATE void bf16_gemm_nt<bf16, float, bf16>(MatrixView<const bf16>, MatrixView<const float>,
                                                          MatrixView<bf16>, Accumulate);
-TESSERA_INSTANTIATE void bf16_gemm_nt<float, float, float>(MatrixView<const float>, MatrixView<const float>,
-                                                           MatrixView<float>, Accumulate);
 TESSERA_INSTANTIATE void bf16_gemm_tn<bf16, bf16>(MatrixView<const bf16>, MatrixView<const bf16>,
                                                   MatrixView<float>, Accumulate);
-TESSERA_INSTANTIATE void bf16_gemm_tn<bf16, float>(MatrixView<const bf16>, MatrixView<const float>,
+TESSERA_INSTANTIATE void bf16_gemm_tn<float, bf16>(MatrixView<const float>, MatrixView<const bf16>,
                                                    MatrixView<float>, Accumulate);
-TESSERA_INSTANTIATE void bf16_gemm_tn<float, float>(MatrixView<const float>, MatrixView<const float>,
-                                                    MatrixView<float>, Accumulate);
 #endif
 
 }  // namespace tessera

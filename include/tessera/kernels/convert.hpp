@@ -53,6 +53,8 @@ inline void round_to_bf16(MatrixView<const float> x, MatrixView<float> y) {
 #if defined(TESSERA_COMPILED)
 TESSERA_INSTANTIATE void convert_rows<float, bf16>(MatrixView<const float>, MatrixView<bf16>);
 TESSERA_INSTANTIATE void convert_rows<bf16, float>(MatrixView<const bf16>, MatrixView<float>);
+TESSERA_INSTANTIATE void convert_rows<double, bf16>(MatrixView<const double>, MatrixView<bf16>);
+TESSERA_INSTANTIATE void convert_rows<bf16, double>(MatrixView<const bf16>, MatrixView<double>);
 #endif
 
 }  // namespace tessera

@@ -12,6 +12,7 @@
 
 #include "tessera/core/array.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/precision.hpp"
 #include "tessera/nn/concepts.hpp"
 #include "tessera/train/concepts.hpp"
 #include "tessera/train/detail/fingerprint.hpp"
@@ -31,6 +32,8 @@ struct FitOptions {
   /// Features with a smaller share of entries that are not 0 are multiplied entry by entry, by models that let them;
   /// 0 = never.
   double sparse_below = 0.1;
+  /// Of training passes; evaluations are fp32.
+  Precision precision = Precision::fp32;
 };
 
 /// One step, as hooks see it.

@@ -99,6 +99,7 @@ class Trainer {
         "an extra of fit is neither an early-stopping rule, a schedule, a clipper nor a hook: see Trainer");
     if (run.num_batches() == 0) throw ConfigError("Trainer::fit: the sampler makes no batch of this data");
     model_.parameters().zero_grads();
+    tape_.set_precision(options.precision);
 
     (detail::call_restore(extras, run), ...);
     const std::uint64_t resumed_at = run.next_epoch();

@@ -13,9 +13,12 @@
 #include <utility>
 #include <vector>
 
+#include "tessera/core/bf16.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/precision.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/kernels/convert.hpp"
 #include "tessera/kernels/elementwise.hpp"
 #include "tessera/nn/autograd/op_arena.hpp"
 #include "tessera/nn/autograd/sparse_input.hpp"
@@ -30,6 +33,7 @@ class Tape;
 ///
 /// - `op.inputs()`   a range of the Vars the output depends on; absent ones (`Var{}`) are allowed
 /// - `op.reads()`    those of them whose values `vjp` or `jvp` look at; only these stay alive for backward
+/// - `op.reads_narrow()`  optional: those whose values it reads by Tape::narrow
 /// - `op.reads_output()`  whether they look at the output's value; `Op::kName` for messages
 /// - `op.vjp(tape, self)`  reads tape.grad(self), which it may overwrite, and adds to the gradient of each
 ///   input that needs one
@@ -98,6 +102,17 @@ class Tape {
   /// While frozen, parameters are constants: rows computed then pass gradients on but have none of the weights.
   void freeze_parameters(bool frozen) noexcept { frozen_ = frozen; }
 
+  /// How operators that know bf16 compute; others see floats either way. Outlives `rewind`.
+  ///
+  /// Errors   ConfigError for bf16 on a tape of doubles
+  void set_precision(Precision precision) {
+    if (precision == Precision::bf16 && !std::same_as<T, float>) {
+      throw ConfigError("Tape::set_precision: precision is bf16 on a tape of doubles, want float");
+    }
+    precision_ = precision;
+  }
+  Precision precision() const noexcept { return precision_; }
+
   /// Appends an operator's result; `op` is kept only if an input needs a gradient.
   template <class Op>
   Var record(Tensor<T> value, Op op) {
@@ -106,11 +121,21 @@ class Tape {
     attach(self, std::move(op));
     return self;
   }
+  /// The same of a result that is kept as bf16; `value` widens it for those who ask.
+  template <class Op>
+  Var record(Tensor<bf16> value, Op op) {
+    const Var self = append(MatrixView<const T>(nullptr, value.rows(), value.cols()));
+    nodes_[self.id].narrow = std::move(value);
+    nodes_[self.id].widens = true;
+    attach(self, std::move(op));
+    return self;
+  }
 
   /// Appends a result that is a part of the value of `base`, without a copy.
   template <class Op>
   Var record_view(Var base, MatrixView<const T> value, Op op) {
     node(base).kept = true;
+    node(base).viewed = true;
     const Var self = append(value);
     attach(self, std::move(op));
     return self;
@@ -119,8 +144,26 @@ class Tape {
   /// Errors   ConfigError for a sparse input, which has entries and no elements
   MatrixView<const T> value(Var v) const {
     sparse_.refuse(v);
-    return node(v).value;
+    const Node& n = node(v);
+    if (n.value.data() == nullptr && n.widens) {
+      n.owned_value = Tensor<T>(n.value.rows(), n.value.cols());
+      convert_rows(std::as_const(n.narrow).view(), n.owned_value.view());
+      n.value = std::as_const(n.owned_value).view();
+    }
+    return n.value;
   }
+  /// The value in bf16, rounded where it is not kept that way; good until `forget`.
+  MatrixView<const bf16> narrow(Var v) const {
+    const Node& n = node(v);
+    if (n.narrow.empty()) {
+      const MatrixView<const T> wide = value(v);
+      n.narrow = Tensor<bf16>(wide.rows(), wide.cols());
+      convert_rows(wide, n.narrow.view());
+    }
+    return std::as_const(n.narrow).view();
+  }
+  /// Whether `narrow` costs nothing.
+  bool has_narrow(Var v) const { return !node(v).narrow.empty(); }
   std::size_t rows(Var v) const { return node(v).value.rows(); }
   std::size_t cols(Var v) const { return node(v).value.cols(); }
   /// The entries of a sparse input, null for every other Var; good until the next one is made.
@@ -131,7 +174,8 @@ class Tape {
   /// unless backward reads it.
   void forget(Var v) {
     Node& n = node(v);
-    if (n.kept || n.owned_value.empty()) return;
+    if (!n.kept_narrow && !(n.kept && n.widens)) n.drop_narrow();
+    if (n.viewed || (n.kept && !n.widens) || n.owned_value.empty()) return;
     n.owned_value = Tensor<T>();
     n.value = MatrixView<const T>(nullptr, n.value.rows(), n.value.cols(), n.value.stride());
   }
@@ -174,12 +218,41 @@ class Tape {
   }
 
   /// The gradient of a leaf; of an inner node only inside its `vjp`, which may overwrite it. Empty elsewhere.
-  MatrixView<T> grad(Var v) { return node(v).grad; }
+  MatrixView<T> grad(Var v) {
+    widen_grad(node(v));
+    return node(v).grad;
+  }
+  /// For the `vjp` of `v`: its gradient in bf16, which it may overwrite.
+  MatrixView<bf16> narrow_grad(Var v) {
+    Node& n = node(v);
+    if (n.narrow_grad.empty()) {
+      n.narrow_grad = Tensor<bf16>(n.grad.rows(), n.grad.cols());
+      convert_rows(MatrixView<const T>(n.grad), n.narrow_grad.view());
+      n.owned_grad = Tensor<T>();
+      n.grad = {};
+    }
+    return n.narrow_grad.view();
+  }
+  /// For the `vjp` of `v`: changes its gradient for one in bf16.
+  MatrixView<const bf16> replace_grad(Var v, Tensor<bf16>&& grad) {
+    Node& n = node(v);
+    n.owned_grad = Tensor<T>();
+    n.grad = {};
+    n.narrow_grad = std::move(grad);
+    return std::as_const(n.narrow_grad).view();
+  }
+  /// For the `vjp` of `v`, as its last step: the gradient in bf16 itself.
+  Tensor<bf16> take_narrow_grad(Var v) {
+    narrow_grad(v);
+    return std::move(node(v).narrow_grad);
+  }
+  bool has_narrow_grad(Var v) const { return !node(v).narrow_grad.empty(); }
 
   /// For the `vjp` of `self`, as its last step: the gradient itself, to be changed and passed on without a
   /// copy.
   Tensor<T> take_grad(Var self) {
     TESSERA_ASSERT(light, node(self).operation != nullptr);
+    widen_grad(node(self));
     return std::move(node(self).owned_grad);
   }
 
@@ -187,6 +260,7 @@ class Tape {
   GradSlot<T> grad_slot(Var v) {
     Node& n = node(v);
     TESSERA_ASSERT(light, n.needs_grad);
+    widen_grad(n);
     if (n.has_grad) return {n.grad, true};
     n.owned_grad = Tensor<T>(n.value.rows(), n.value.cols());
     n.grad = n.owned_grad.view();
@@ -202,6 +276,20 @@ class Tape {
     n.owned_grad = std::move(grad);
     n.grad = n.owned_grad.view();
     n.has_grad = true;
+  }
+
+  /// The same of a gradient in bf16, which stays that way where it is the only contribution.
+  void add_grad(Var v, Tensor<bf16>&& grad) {
+    Node& n = node(v);
+    TESSERA_ASSERT(light, n.needs_grad && grad.rows() == n.value.rows() && grad.cols() == n.value.cols());
+    if (!n.has_grad) {
+      n.narrow_grad = std::move(grad);
+      n.has_grad = true;
+      return;
+    }
+    Tensor<T> wide(grad.rows(), grad.cols());
+    convert_rows(std::as_const(grad).view(), wide.view());
+    add_grad(v, std::as_const(wide).view());
   }
 
   /// Adds `grad`, whose rows are the first rows of v's gradient; rows beyond it get zero.
@@ -290,11 +378,13 @@ class Tape {
   };
 
   struct Node {
-    MatrixView<const T> value;
+    mutable MatrixView<const T> value;  // no data where it is only kept as bf16, or forgotten
     MatrixView<T> grad;
     MatrixView<const T> tangent;
-    Tensor<T> owned_value;
+    mutable Tensor<T> owned_value;
+    mutable Tensor<bf16> narrow;  // the value in bf16 ...
     Tensor<T> owned_grad;
+    Tensor<bf16> narrow_grad;  // instead of grad
     Tensor<T> owned_tangent;
     const Operation* operation = nullptr;
     void* op = nullptr;
@@ -302,11 +392,20 @@ class Tape {
     bool has_grad = false;
     bool has_tangent = false;
     bool kept = false;
+    bool kept_narrow = false;
+    bool widens = false;  // ... which is what it was made as
+    bool viewed = false;
+
+    void drop_narrow() noexcept {
+      narrow = Tensor<bf16>();
+      widens = false;
+    }
 
     // A leaf's gradient is the caller's and stays.
     void drop_gradient() noexcept {
       if (operation == nullptr) return;
       owned_grad = Tensor<T>();
+      narrow_grad = Tensor<bf16>();
       grad = {};
       has_grad = false;
     }
@@ -350,12 +449,25 @@ class Tape {
     for (const Var v : op.reads()) {
       if (v) node(v).kept = true;
     }
+    if constexpr (requires { std::begin(op.reads_narrow()); }) {
+      for (const Var v : op.reads_narrow()) {
+        if (v) node(v).kept_narrow = true;
+      }
+    }
     const bool keep_output = op.reads_output();
     Node& n = node(self);
     n.op = ::new (arena_.allocate(sizeof(Op), alignof(Op))) Op(std::move(op));
     n.operation = &kOperation<Op>;
     n.needs_grad = true;
     n.kept = keep_output;
+  }
+
+  static void widen_grad(Node& n) {
+    if (n.narrow_grad.empty()) return;
+    n.owned_grad = Tensor<T>(n.narrow_grad.rows(), n.narrow_grad.cols());
+    n.grad = n.owned_grad.view();
+    convert_rows(std::as_const(n.narrow_grad).view(), n.grad);
+    n.narrow_grad = Tensor<bf16>();
   }
 
   Node& node(Var v) {
@@ -368,9 +480,14 @@ class Tape {
   }
 
   std::vector<Node> nodes_;
+  Precision precision_ = Precision::fp32;
   bool frozen_ = false;
   detail::SparseInputs sparse_;
   detail::OpArena arena_;
 };
+
+/// Whether a context can keep values as bf16.
+template <class Ctx>
+inline constexpr bool kNarrows = std::same_as<Ctx, Tape<float>>;
 
 }  // namespace tessera

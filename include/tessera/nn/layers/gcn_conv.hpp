@@ -63,8 +63,9 @@ class GcnConv {
     // Codes are those of X W, whichever width is smaller.
     constexpr bool kQuantizes = requires { Ctx::kQuantizes; };
     const bool aggregate_first = weight_.rows < weight_.cols && ctx.sparse(x) == nullptr && !kQuantizes;
-    const Var inner = aggregate_first ? aggregate_dropped(ctx, a, x, Reduce::sum, {}, entries, dropped_)
-                                      : linear(ctx, x, w);
+    const Var inner = aggregate_first
+                          ? aggregate_dropped(ctx, a, x, Reduce::sum, {.inner = true}, entries, dropped_)
+                          : linear(ctx, x, w, {.inner = true});
     const Var y = aggregate_first ? linear(ctx, inner, w, finish)
                                   : aggregate_dropped(ctx, a, inner, Reduce::sum, finish, entries, dropped_);
     ctx.forget(inner);

@@ -124,7 +124,7 @@ class SageConv {
   template <class Ctx>
   Var transform_then_aggregate(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x, Var from,
                                Var w_l, const Finish& finish, const DropoutMask& entries) const {
-    const Var h = linear(ctx, from, w_l);
+    const Var h = linear(ctx, from, w_l, {.inner = true});
     const Var m = aggregate_dropped(ctx, a, h, options_.reduce, options_.root_weight ? Finish{} : finish,
                                     entries, options_.dropped);
     ctx.forget(h);
@@ -135,7 +135,8 @@ class SageConv {
   template <class Ctx>
   Var aggregate_then_transform(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x, Var from,
                                Var w_l, const Finish& finish, const DropoutMask& entries) const {
-    const Var m = aggregate_dropped(ctx, a, from, options_.reduce, {}, entries, options_.dropped);
+    const Var m =
+        aggregate_dropped(ctx, a, from, options_.reduce, {.inner = true}, entries, options_.dropped);
     const Var z = options_.root_weight ? linear_pair(ctx, m, w_l, head_rows(ctx, x, a.num_dst()),
                                                      ctx.parameter(block[weight_r_]), finish)
                                        : linear(ctx, m, w_l, finish);

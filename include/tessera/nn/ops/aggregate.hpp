@@ -27,10 +27,9 @@ namespace detail {
 
 template <class Ctx>
 void check_aggregate(const Ctx& ctx, const Adjacency& a, Var x, std::string_view operation) {
-  const auto value = ctx.value(x);
-  if (value.rows() != a.num_src()) {
+  if (ctx.rows(x) != a.num_src()) {
     throw ShapeError(
-        message(operation, ": x has ", value.rows(), " rows, the adjacency has ", a.num_src(), " sources"));
+        message(operation, ": x has ", ctx.rows(x), " rows, the adjacency has ", a.num_src(), " sources"));
   }
   if constexpr (Ctx::kRecords) {
     if (ctx.needs_grad(x) && (a.transpose.num_rows != a.num_src() || a.transpose.num_cols != a.num_dst())) {
@@ -69,6 +68,28 @@ void aggregate_value(const Adjacency& a, Reduce reduce, MatrixView<const T> x, M
   }
 }
 
+/// The same in bf16.
+inline void aggregate_vjp_narrow(Tape<float>& tape, const Adjacency& a, Reduce reduce, Var x,
+                                 MatrixView<const bf16> gz) {
+  Tensor<bf16> part(a.num_src(), gz.cols());
+  if (reduce == Reduce::sum) {
+    spmm_sum<bf16, bf16>(a.transpose, gz, part.view());
+  } else {
+    spmm_mean_backward<bf16>(a.transpose, a.forward, gz, part.view());
+  }
+  tape.add_grad(x, std::move(part));
+}
+
+template <class Y>
+void aggregate_value_narrow(const Adjacency& a, Reduce reduce, MatrixView<const bf16> x, MatrixView<Y> y,
+                            const Epilogue<float>& epilogue) {
+  if (reduce == Reduce::sum) {
+    spmm_sum<bf16, Y>(a.forward, x, y, epilogue);
+  } else {
+    spmm_mean<bf16, Y>(a.forward, x, y, epilogue);
+  }
+}
+
 template <Real T>
 struct AggregateOp {
   static constexpr std::string_view kName = "aggregate";
@@ -76,12 +97,20 @@ struct AggregateOp {
   Reduce reduce;
   Var x;
   Finish finish;
+  bool narrow = false;  ///< computed in bf16
 
   std::array<Var, 2> inputs() const noexcept { return {x, finish.bias}; }
   std::array<Var, 0> reads() const noexcept { return {}; }
   bool reads_output() const noexcept { return finish.activation != Activation::none; }
 
   void vjp(Tape<T>& tape, Var self) const {
+    if constexpr (kNarrows<Tape<T>>) {
+      if (narrow) {
+        const MatrixView<const bf16> gz = finish_vjp_narrow(tape, self, finish);
+        if (tape.needs_grad(x)) aggregate_vjp_narrow(tape, a, reduce, x, gz);
+        return;
+      }
+    }
     const MatrixView<const T> gz = finish_vjp(tape, self, finish);
     if (tape.needs_grad(x)) aggregate_vjp(tape, a, reduce, x, gz);
   }
@@ -148,8 +177,18 @@ template <class Ctx>
 Var aggregate(Ctx& ctx, const Adjacency& a, Var x, Reduce reduce = Reduce::sum, const Finish& finish = {}) {
   using T = typename Ctx::Scalar;
   detail::check_aggregate(ctx, a, x, "aggregate");
+  detail::check_finish(ctx, finish, ctx.cols(x), "aggregate");
+  if constexpr (kNarrows<Ctx>) {
+    if (detail::narrows(ctx) && reduce != Reduce::max) {
+      const auto run = [&](auto y) {
+        detail::aggregate_value_narrow(a, reduce, ctx.narrow(x), y.view(), detail::epilogue_of(ctx, finish));
+        return ctx.record(std::move(y), detail::AggregateOp<T>{a, reduce, x, finish, true});
+      };
+      return detail::kept_narrow(finish) ? run(Tensor<bf16>(a.num_dst(), ctx.cols(x)))
+                                         : run(Tensor<T>(a.num_dst(), ctx.cols(x)));
+    }
+  }
   const MatrixView<const T> value = ctx.value(x);
-  detail::check_finish(ctx, finish, value.cols(), "aggregate");
   Tensor<T> y(a.num_dst(), value.cols());
   if (reduce != Reduce::max) {
     detail::aggregate_value(a, reduce, value, y.view(), detail::epilogue_of(ctx, finish));

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "tessera/core/error.hpp"
+#include "tessera/kernels/bf16_epilogue.hpp"
 #include "tessera/kernels/epilogue.hpp"
 #include "tessera/kernels/epilogue_apply.hpp"
 #include "tessera/nn/autograd/tape.hpp"
@@ -21,9 +22,24 @@ struct Finish {
   Var bias{};  ///< [1, F], or absent
   Activation activation = Activation::none;
   DropoutMask dropout{};
+  /// The caller's promise that only products and sums read the result, so that it may be kept as bf16 where the tape's
+  /// precision says so. Results of an activation are kept that way without it.
+  bool inner = false;
 };
 
 namespace detail {
+
+/// Whether operators compute in bf16 here.
+template <class Ctx>
+bool narrows([[maybe_unused]] const Ctx& ctx) noexcept {
+  if constexpr (kNarrows<Ctx>) return ctx.precision() == Precision::bf16;
+  return false;
+}
+
+/// Whether a result is kept as bf16 where operators compute in it.
+inline bool kept_narrow(const Finish& finish) noexcept {
+  return finish.inner || finish.activation != Activation::none;
+}
 
 template <class Ctx>
 Epilogue<typename Ctx::Scalar> epilogue_of(const Ctx& ctx, const Finish& finish) {
@@ -62,6 +78,38 @@ MatrixView<const T> finish_vjp(Tape<T>& tape, Var self, const Finish& finish) {
                       bias_grad);
   }
   return grad;
+}
+
+/// The same in bf16: makes grad(self) gz in bf16 and returns it.
+inline MatrixView<const bf16> finish_vjp_narrow(Tape<float>& tape, Var self, const Finish& finish) {
+  std::span<float> bias_grad;
+  if (tape.needs_grad(finish.bias)) {
+    const GradSlot<float> slot = tape.grad_slot(finish.bias);
+    bias_grad = slot.grad.row(0);
+    if (!slot.add) std::fill(bias_grad.begin(), bias_grad.end(), 0.0f);
+  }
+  const bool acts = finish.activation != Activation::none;
+  if (!acts && !(finish.dropout.probability > 0) && bias_grad.empty()) return tape.narrow_grad(self);
+  const MatrixView<const bf16> y = acts ? tape.narrow(self) : MatrixView<const bf16>();
+  if (tape.has_narrow_grad(self)) {
+    const MatrixView<bf16> g = tape.narrow_grad(self);
+    bf16_epilogue_backward(y, MatrixView<const bf16>(g), epilogue_of(tape, finish), g, bias_grad);
+    return g;
+  }
+  const MatrixView<const float> g = tape.grad(self);
+  Tensor<bf16> gz(g.rows(), g.cols());
+  bf16_epilogue_backward(y, g, epilogue_of(tape, finish), gz.view(), bias_grad);
+  return tape.replace_grad(self, std::move(gz));
+}
+
+/// Appends a result in the storage that suits it where operators compute in bf16.
+template <class Op>
+Var record_narrow(Tape<float>& tape, Tensor<float>&& y, const Finish& finish, Op op) {
+  if (!kept_narrow(finish)) return tape.record(std::move(y), std::move(op));
+  Tensor<bf16> half(y.rows(), y.cols());
+  convert_rows(std::as_const(y).view(), half.view());
+  y = Tensor<float>();
+  return tape.record(std::move(half), std::move(op));
 }
 
 /// dy = D (dz + 1 db): `tangent` holds dz and receives dy.

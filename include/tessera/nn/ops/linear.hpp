@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "tessera/core/error.hpp"
+#include "tessera/kernels/bf16_gemm.hpp"
 #include "tessera/kernels/gemm.hpp"
 #include "tessera/nn/autograd/tape.hpp"
 #include "tessera/nn/ops/add.hpp"
@@ -33,6 +34,40 @@ void product_vjp(Tape<T>& tape, Var x, Var weight, MatrixView<const T> gz) {
     const GradSlot<T> slot = tape.grad_slot(x);
     gemm_nt(gz, tape.value(weight), slot.grad, mode(slot));
   }
+}
+
+/// Z = X W with operands in bf16, into Z or added to it; X is read as it is kept.
+template <class C>
+void product_narrow(const Tape<float>& tape, Var x, Var weight, MatrixView<C> z, Accumulate accumulate,
+                    const Epilogue<float>& epilogue) {
+  if (tape.has_narrow(x)) {
+    bf16_gemm(tape.narrow(x), tape.value(weight), z, accumulate, epilogue);
+  } else {
+    bf16_gemm(tape.value(x), tape.value(weight), z, accumulate, epilogue);
+  }
+}
+
+/// dW = X^T gz, dX = gz W^T in bf16; a gradient that nobody else adds to stays bf16.
+inline void product_vjp_narrow(Tape<float>& tape, Var x, Var weight, MatrixView<const bf16> gz) {
+  if (tape.needs_grad(weight)) {
+    const GradSlot<float> slot = tape.grad_slot(weight);
+    if (tape.has_narrow(x)) {
+      bf16_gemm_tn(tape.narrow(x), gz, slot.grad, mode(slot));
+    } else {
+      bf16_gemm_tn(tape.value(x), gz, slot.grad, mode(slot));
+    }
+  }
+  if (!tape.needs_grad(x)) return;
+  Tensor<bf16> part(tape.rows(x), tape.cols(x));
+  bf16_gemm_nt(gz, tape.value(weight), part.view());
+  tape.add_grad(x, std::move(part));
+}
+
+/// The operands of products: which are read as bf16 in backward, and which as floats.
+template <class Ctx>
+bool reads_narrow(const Ctx& ctx, Var x) {
+  if constexpr (kNarrows<Ctx>) return narrows(ctx) && ctx.has_narrow(x);
+  return false;
 }
 
 /// dZ = dX W + X dW, added to `tangent` where `add` says it holds something; returns whether it does now.
@@ -65,12 +100,23 @@ struct LinearOp {
   Var weight;
   Var addend;
   Finish finish;
+  bool narrow = false;    ///< computed in bf16
+  bool narrow_x = false;  ///< reads x in bf16
 
   std::array<Var, 4> inputs() const noexcept { return {x, weight, addend, finish.bias}; }
-  std::array<Var, 2> reads() const noexcept { return {x, weight}; }
+  std::array<Var, 2> reads() const noexcept { return {narrow_x ? Var{} : x, weight}; }
+  std::array<Var, 1> reads_narrow() const noexcept { return {narrow_x ? x : Var{}}; }
   bool reads_output() const noexcept { return finish.activation != Activation::none; }
 
   void vjp(Tape<T>& tape, Var self) const {
+    if constexpr (kNarrows<Tape<T>>) {
+      if (narrow) {
+        const MatrixView<const bf16> gz = finish_vjp_narrow(tape, self, finish);
+        product_vjp_narrow(tape, x, weight, gz);
+        if (tape.needs_grad(addend)) tape.add_grad(addend, tape.take_narrow_grad(self));
+        return;
+      }
+    }
     const MatrixView<const T> gz = finish_vjp(tape, self, finish);
     product_vjp(tape, x, weight, gz);
     if (tape.needs_grad(addend)) tape.add_grad(addend, tape.take_grad(self));
@@ -92,12 +138,26 @@ struct LinearPairOp {
   Var y;
   Var weight_y;
   Finish finish;
+  bool narrow = false;    ///< computed in bf16
+  bool narrow_x = false;  ///< reads x in bf16
+  bool narrow_y = false;
 
   std::array<Var, 5> inputs() const noexcept { return {x, weight_x, y, weight_y, finish.bias}; }
-  std::array<Var, 4> reads() const noexcept { return {x, weight_x, y, weight_y}; }
+  std::array<Var, 4> reads() const noexcept {
+    return {narrow_x ? Var{} : x, weight_x, narrow_y ? Var{} : y, weight_y};
+  }
+  std::array<Var, 2> reads_narrow() const noexcept { return {narrow_x ? x : Var{}, narrow_y ? y : Var{}}; }
   bool reads_output() const noexcept { return finish.activation != Activation::none; }
 
   void vjp(Tape<T>& tape, Var self) const {
+    if constexpr (kNarrows<Tape<T>>) {
+      if (narrow) {
+        const MatrixView<const bf16> gz = finish_vjp_narrow(tape, self, finish);
+        product_vjp_narrow(tape, x, weight_x, gz);
+        product_vjp_narrow(tape, y, weight_y, gz);
+        return;
+      }
+    }
     const MatrixView<const T> gz = finish_vjp(tape, self, finish);
     product_vjp(tape, x, weight_x, gz);
     product_vjp(tape, y, weight_y, gz);
@@ -134,6 +194,17 @@ Var linear(Ctx& ctx, Var x, Var weight, const Finish& finish = {}) {
   const MatrixView<const T> w = ctx.value(weight);
   detail::check_finish(ctx, finish, w.cols(), "linear");
   if (const SparseInput* sparse = ctx.sparse(x)) return detail::sparse_product(ctx, *sparse, weight, finish);
+  if constexpr (kNarrows<Ctx>) {
+    if (detail::narrows(ctx)) {
+      const auto run = [&](auto y) {
+        detail::product_narrow(ctx, x, weight, y.view(), Accumulate::no, detail::epilogue_of(ctx, finish));
+        return ctx.record(std::move(y),
+                          detail::LinearOp<T>{x, weight, Var{}, finish, true, detail::reads_narrow(ctx, x)});
+      };
+      return detail::kept_narrow(finish) ? run(Tensor<bf16>(ctx.rows(x), w.cols()))
+                                         : run(Tensor<T>(ctx.rows(x), w.cols()));
+    }
+  }
   Tensor<T> y(ctx.rows(x), w.cols());
   gemm(ctx.value(x), w, y.view(), Accumulate::no, detail::epilogue_of(ctx, finish));
   return ctx.record(std::move(y), detail::LinearOp<T>{x, weight, Var{}, finish});
@@ -170,6 +241,14 @@ Var add_linear(Ctx& ctx, Var addend, Var x, Var weight, const Finish& finish = {
     return finish_in_place(ctx, sum, finish);
   }
   Tensor<T> y = ctx.take(addend);
+  if constexpr (kNarrows<Ctx>) {
+    if (detail::narrows(ctx)) {
+      detail::product_narrow(ctx, x, weight, y.view(), Accumulate::yes, detail::epilogue_of(ctx, finish));
+      return detail::record_narrow(
+          ctx, std::move(y), finish,
+          detail::LinearOp<T>{x, weight, addend, finish, true, detail::reads_narrow(ctx, x)});
+    }
+  }
   gemm(ctx.value(x), w, y.view(), Accumulate::yes, detail::epilogue_of(ctx, finish));
   return ctx.record(std::move(y), detail::LinearOp<T>{x, weight, addend, finish});
 }
@@ -192,6 +271,16 @@ Var linear_pair(Ctx& ctx, Var x, Var weight_x, Var y, Var weight_y, const Finish
   }
   if (ctx.sparse(y) != nullptr) return add_linear(ctx, linear(ctx, x, weight_x), y, weight_y, finish);
   Tensor<T> z(ctx.rows(x), w.cols());
+  if constexpr (kNarrows<Ctx>) {
+    if (detail::narrows(ctx)) {
+      detail::product_narrow(ctx, x, weight_x, z.view(), Accumulate::no, {});
+      detail::product_narrow(ctx, y, weight_y, z.view(), Accumulate::yes, detail::epilogue_of(ctx, finish));
+      return detail::record_narrow(
+          ctx, std::move(z), finish,
+          detail::LinearPairOp<T>{x, weight_x, y, weight_y, finish, true, detail::reads_narrow(ctx, x),
+                                  detail::reads_narrow(ctx, y)});
+    }
+  }
   gemm(ctx.value(x), w, z.view(), Accumulate::no);
   gemm(ctx.value(y), ctx.value(weight_y), z.view(), Accumulate::yes, detail::epilogue_of(ctx, finish));
   return ctx.record(std::move(z), detail::LinearPairOp<T>{x, weight_x, y, weight_y, finish});
