@@ -46,9 +46,12 @@ int main(int argc, char** argv) {
                                       .dropout = o.dropout,
                                       .seed = seed + 1000 * layer});
           };
-          const tessera::LayerWiseOptions options{
-              .layers = o.layers,
-              .fit = {.epochs = o.epochs, .seed = seed, .inductive = o.inductive, .eval_every = o.epochs}};
+          const tessera::LayerWiseOptions options{.layers = o.layers,
+                                                  .fit = {.epochs = o.epochs,
+                                                          .seed = seed,
+                                                          .inductive = o.inductive,
+                                                          .eval_every = o.epochs,
+                                                          .precision = examples::precision_of(o)}};
           auto made = fit_layer_wise(tessera::DatasetView(data), options, make_model, rows,
                                      examples::ChosenLoss{data.multilabel()},
                                      tessera::Adam{.lr = o.lr, .weight_decay = o.weight_decay});

@@ -122,9 +122,13 @@ int main(int argc, char** argv) {
                                    tessera::Adam{.lr = o.lr, .weight_decay = o.weight_decay}};
           examples::Maybe<tessera::ConsoleProgress> progress;
           if (!o.quiet) progress.hook.emplace(tessera::ConsoleProgressOptions{});
-          tessera::FitReport fit = trainer.fit(
-              tessera::DatasetView(data),
-              {.epochs = o.epochs, .seed = seed, .inductive = o.inductive, .eval_every = 0}, progress);
+          tessera::FitReport fit = trainer.fit(tessera::DatasetView(data),
+                                               {.epochs = o.epochs,
+                                                .seed = seed,
+                                                .inductive = o.inductive,
+                                                .eval_every = 0,
+                                                .precision = examples::precision_of(o)},
+                                               progress);
           const examples::Timer inference;
           const tessera::Metric metric =
               data.multilabel() ? tessera::Metric::micro_f1 : tessera::Metric::accuracy;

@@ -63,8 +63,8 @@ void add_options(CLI::App& app, Options& o) {
   model->add_option("--eval-every", o.eval_every, "Epochs between evaluations")
       ->check(kPositive)
       ->capture_default_str();
-  model->add_option("--precision", o.precision, "fp32 (bf16 training is not in this version)")
-      ->check(CLI::IsMember({"fp32"}))
+  model->add_option("--precision", o.precision, "What training keeps and multiplies its matrices in")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
 
   auto* runs = app.add_option_group("Runs");

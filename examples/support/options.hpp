@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "support/checks.hpp"
+#include "tessera/core/precision.hpp"
 #include "tessera/train/report.hpp"
 
 namespace examples {
@@ -57,6 +58,10 @@ struct Options {
   bool resume = false;
   bool quiet = false;
 };
+
+inline tessera::Precision precision_of(const Options& o) noexcept {
+  return o.precision == "bf16" ? tessera::Precision::bf16 : tessera::Precision::fp32;
+}
 
 /// `without` of a program that brings its own network, and `more`.
 std::vector<std::string> without_networks(std::vector<std::string> more = {});

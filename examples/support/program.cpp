@@ -95,6 +95,7 @@ int run_program(CLI::App& app, int argc, char** argv, const std::string& program
       throw tessera::ConfigError("--report: the folder " + folder.string() + " does not exist");
     tessera::Report report;
     report.program = program;
+    report.precision = options.precision;
     report.options = report_fields(options);
     const Timer timer;
     const OpenedData opened(options);

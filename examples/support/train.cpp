@@ -62,9 +62,14 @@ void train_once(const Options& o, std::size_t run, const tessera::DatasetView& d
     checkpoint.hook.emplace(o.checkpoint + "/run-" + std::to_string(seed) + ".safetensors",
                             tessera::io::CheckpointOptions{.resume = o.resume});
   }
-  tessera::FitReport fit = trainer.fit(
-      data, {.epochs = o.epochs, .seed = seed, .inductive = o.inductive, .eval_every = o.eval_every}, rule,
-      ChosenClip{o.clip_norm}, checkpoint, refresh, progress, log, plot);
+  tessera::FitReport fit =
+      trainer.fit(data,
+                  {.epochs = o.epochs,
+                   .seed = seed,
+                   .inductive = o.inductive,
+                   .eval_every = o.eval_every,
+                   .precision = precision_of(o)},
+                  rule, ChosenClip{o.clip_norm}, checkpoint, refresh, progress, log, plot);
   report.seconds.train += fit.seconds_train;
   report.seconds.infer += fit.seconds_evaluate;
   report.runs.push_back({.seed = seed, .fit = std::move(fit), .additions = {}});

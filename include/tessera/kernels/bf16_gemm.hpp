@@ -103,7 +103,11 @@ TESSERA_ALWAYS_INLINE void finish_bf16_row(Level<Isa::avx512> level, std::span<f
     for (std::size_t j = 0; j < sums.size(); ++j) sums[j] += static_cast<float>(to[j]);
   }
   apply_epilogue_row(sums, i, epilogue);
-  convert_run(level, sums.data(), sums.size(), to);
+  if constexpr (std::is_same_v<C, bf16>) {
+    narrow_bf16_row(sums.data(), sums.size(), to);
+  } else {
+    convert_run(level, sums.data(), sums.size(), to);
+  }
 }
 
 /// C = A B with a packed B, in blocks of 32 rows; nothing is shared between blocks but B.

@@ -256,5 +256,13 @@ TESSERA_TARGET_BF16 void pad_bf16_rows(const S* from, std::size_t from_stride, s
   }
 }
 
+/// One row of floats, rounded.
+TESSERA_TARGET_BF16 inline void narrow_bf16_row(const float* from, std::size_t cols, bf16* to) noexcept {
+  for (std::size_t j = 0; j < cols; j += kBf16Block) {
+    const __mmask32 mask = bf16_mask(cols - j);
+    _mm512_mask_storeu_epi16(to + j, mask, bf16_run(from + j, mask));
+  }
+}
+
 }  // namespace tessera::detail
 #endif
