@@ -12,7 +12,7 @@ if [ ! -d "$data" ]; then
 fi
 scripts/install_dependencies.sh
 cmake --preset release >/dev/null
-cmake --build build/release --target full_graph cluster_gcn sgc gat egc deep_reversible graph_classification graphsaint neighbor_sampling correct_and_smooth sign >/dev/null
+cmake --build build/release --target full_graph cluster_gcn sgc gat egc deep_reversible graph_classification graphsaint neighbor_sampling correct_and_smooth sign gas vrgcn distill >/dev/null
 reports=build/release/accuracy
 mkdir -p "$reports"
 failed=0
@@ -111,6 +111,30 @@ done
 # Correct & Smooth: features as stored, random 60/20/20 splits; the floor is the mean of an independent run less 2 deviations.
 row correct-and-smooth-cora 86.3 correct_and_smooth --data "$data/cora/planetoid" --features raw --resplit --runs 10
 
+# Histories: within half a point of full batch, which is the same program and preset on one part.
+gas_row() {  # NAME DATA OPTIONS...
+  local name=$1 set=$2 least
+  shift 2
+  row "full-$name" - gas --preset "$name" --data "$data/$set" --runs 10 "$@" --parts 1 --clusters-per-batch 1
+  least=$(awk -v full="$(value "$reports/full-$name.json" test_mean)" 'BEGIN { printf "%.2f", 100 * full - 0.5 }')
+  row "gas-$name" "$least" gas --preset "$name" --data "$data/$set" --runs 10 "$@"
+}
+few=(--split 20-30-rest-s0 --features raw)
+for net in gcn gat appnp gcnii; do
+  gas_row "cora-$net" cora/planetoid
+  gas_row "citeseer-$net" citeseer/planetoid
+  [ $net = gat ] || gas_row "computers-$net" amazon-computers/npz "${few[@]}"
+  gas_row "physics-$net" coauthor-physics/npz "${few[@]}"
+done
+# toy-PPI, 3 x 512: histories against the same batches without them.
+for partitioner in multilevel random; do
+  ppi=(--preset toy-ppi --data "$data/toy-ppi/graphsaint" --partitioner $partitioner)
+  row "gas-toy-ppi-$partitioner" 94.0 gas "${ppi[@]}"
+  row "cut-toy-ppi-$partitioner" - gas "${ppi[@]}" --method cluster
+done
+row vrgcn-cora 81.0 vrgcn --data "$data/cora/planetoid" --batch-size 32 --fanout 2 --runs 10
+row vrgcn-cvd-cora - vrgcn --data "$data/cora/planetoid" --batch-size 32 --fanout 2 --cvd --runs 10
+
 # Distillation: GLNN's production protocol, CPF, and learning to distil with the authors' split.
 sage=(--teacher sage --teacher-hidden 128 --teacher-dropout 0 --teacher-weight-decay 5e-4 --teacher-epochs 200)
 glnn=(--protocol production --method glnn "${sage[@]}" --student-hidden 128 --runs 10)
@@ -125,16 +149,49 @@ row cpf-cora - distill --data "$data/cora/npz" "${cpf[@]}" --cpf-steps 8 --stude
 row cpf-citeseer - distill --data "$data/citeseer/npz" "${cpf[@]}" --cpf-steps 6 --student-hidden 64
 row cpf-computers - distill --data "$data/amazon-computers/npz" "${cpf[@]}" --cpf-steps 10 --student-hidden 64 \
   --cpf-dropout 0.5 --cpf-attention-dropout 0.8
-ltd=(--protocol ltd --method ltd --student gcn --student-dropout 0.8 --student-weight-decay 1e-3 --runs 5)
-row ltd-gcn-cora - distill --data "$data/cora/npz" "${ltd[@]}" --ltd-alpha 1.92e-4 --ltd-beta 2.60e-4 --lambda 1
-row ltd-gcn-citeseer - distill --data "$data/citeseer/npz" "${ltd[@]}" --ltd-alpha 6.90e-6 --ltd-beta 7.46e-5 --lambda 1
-row ltd-gcn-computers - distill --data "$data/amazon-computers/npz" "${ltd[@]}" --ltd-alpha 3.85e-6 \
-  --ltd-beta 1.18e-5 --lambda 100
+# Learning to distil, five students: alpha, beta, k and lambda of its appendix, the fixed temperature (ft) with its own.
+ltd_row() {  # MODEL SET ALPHA BETA K LAMBDA TAU FT-LAMBDA
+  local model=$1 set=$2 folder=$2/npz
+  [ "$set" = computers ] && folder=amazon-computers/npz
+  local run=(distill --data "$data/$folder" --protocol ltd --runs 5 --teacher "$model" --student "$model")
+  case $model in
+    gcn) run+=(--teacher-dropout 0.8 --student-dropout 0.8) ;;
+    gat) run+=(--teacher-dropout 0.6 --student-dropout 0.6 --teacher-weight-decay 1e-2) ;;
+    sage) run+=(--teacher-hidden 128 --teacher-layers 3 --teacher-dropout 0.5 --teacher-weight-decay 5e-4
+      --student-hidden 16 --student-dropout 0.5) ;;
+    appnp) run+=(--teacher-dropout 0.5 --student-dropout 0.5 --teacher-weight-decay 1e-2) ;;
+    sgc) run+=(--teacher-lr 0.1) ;;
+  esac
+  row "ltd-$model-$set" - "${run[@]}" --method ltd --ltd-alpha "$3" --ltd-beta "$4" --ltd-k "$5" --lambda "$6"
+  row "ft-$model-$set" - "${run[@]}" --method ft --ltd-alpha "$3" --temperature "$7" --lambda "$8"
+}
+ltd_row gcn cora 1.92e-4 2.60e-4 1 1 0.1 50
+ltd_row gcn citeseer 6.90e-6 7.46e-5 1 1 4 0.1
+ltd_row gcn computers 3.85e-6 1.18e-5 1 100 12 50
+ltd_row gat cora 1.68e-3 3.29e-4 2 1 0.01 50
+ltd_row gat citeseer 6.24e-5 1.71e-4 2 1 0.01 1
+ltd_row gat computers 3.56e-6 6.82e-5 2 200 24 200
+ltd_row sage cora 8.74e-4 2.24e-4 3 1 4 1
+ltd_row sage citeseer 9.79e-6 2.06e-4 3 1 4 0.1
+ltd_row sage computers 6.86e-7 1.12e-5 3 200 24 100
+ltd_row appnp cora 7.25e-4 4.15e-4 3 1 8 0.1
+ltd_row appnp citeseer 2.60e-4 4.42e-5 3 1 0.1 0.5
+ltd_row appnp computers 8.60e-6 1.42e-5 3 200 24 100
+ltd_row sgc cora 7.14e-4 1.92e-4 2 1 4 0.1
+ltd_row sgc citeseer 1.24e-5 1.35e-4 1 1 4 0.5
+ltd_row sgc computers 6.00e-6 8.52e-5 1 200 12 50
+row tgs-cora - distill --data "$data/cora/npz" --protocol cpf --method tgs --student-hidden 256 --runs 5
 # Terms on hidden rows, beside soft targets alone and no teacher.
 for method in logit kd+fitnet kd+at kd+lsp kd+gsp kd+gcrd; do
   row "toy-ppi-$method" - distill --data "$data/toy-ppi/graphsaint" --method "$method" --alpha 0.5 --temperature 1 \
     --teacher gat --teacher-hidden 512 --teacher-dropout 0 --teacher-weight-decay 0 --student gat --student-hidden 64 \
     --student-dropout 0 --student-weight-decay 0 --runs 3
+done
+for set in coauthor-physics:20-30-rest-s0 musae-github:60-20-20-s0; do
+  for method in logit lsp gsp gcrd kd+lsp kd+gsp kd+gcrd; do
+    row "${set%:*}-$method" - distill --data "$data/${set%:*}/npz" --split "${set#*:}" --method "$method" --teacher gcn \
+      --teacher-hidden 256 --teacher-dropout 0.5 --student gcn --student-hidden 16 --student-dropout 0.5 --runs 3
+  done
 done
 
 exit $failed

@@ -70,15 +70,20 @@ struct HistoryPreset {
 };
 inline constexpr std::array kHistoryPresets{
     HistoryPreset{"cora-gcn", "gcn", 2, 16, 40, 10, 200, 0.01, 5e-4, 0.5f, 1},
-    HistoryPreset{"citeseer-gcn", "gcn", 2, 16, 24, 8, 200, 0.01, 5e-4, 0.5f, 1},
+    HistoryPreset{"citeseer-gcn", "gcn", 2, 16, 24, 8, 200, 0.01, 5e-4, 0.5f, 0},
     HistoryPreset{"computers-gcn", "gcn", 2, 64, 32, 16, 200, 0.01, 1e-3, 0.5f, 1},
     HistoryPreset{"physics-gcn", "gcn", 2, 64, 4, 2, 200, 0.01, 1e-3, 0.5f, 0},
-    HistoryPreset{"cora-gat", "gat", 2, 64, 40, 10, 400, 0.005, 5e-4, 0.6f, 0},
-    HistoryPreset{"citeseer-gat", "gat", 2, 64, 24, 8, 400, 0.005, 5e-4, 0.6f, 1},
+    HistoryPreset{"cora-gat", "gat", 2, 64, 40, 10, 400, 0.005, 5e-4, 0.6f, 1},
+    HistoryPreset{"citeseer-gat", "gat", 2, 64, 24, 8, 400, 0.005, 5e-4, 0.6f, 0},
     HistoryPreset{"cora-appnp", "appnp", 2, 64, 4, 2, 600, 0.01, 5e-3, 0.5f, 0},
     HistoryPreset{"citeseer-appnp", "appnp", 2, 64, 24, 6, 600, 0.01, 5e-3, 0.5f, 1},
     HistoryPreset{"cora-gcnii", "gcnii", 64, 64, 2, 1, 1000, 0.01, 1e-2, 0.6f, 0},
     HistoryPreset{"citeseer-gcnii", "gcnii", 32, 256, 40, 20, 1000, 0.01, 1e-2, 0.7f, 1},
+    HistoryPreset{"computers-appnp", "appnp", 2, 64, 4, 2, 600, 0.01, 5e-3, 0.5f, 0},
+    HistoryPreset{"computers-gcnii", "gcnii", 16, 64, 32, 16, 300, 0.01, 1e-2, 0.2f, 1},
+    HistoryPreset{"physics-gat", "gat", 2, 64, 4, 1, 400, 0.005, 1e-2, 0.6f, 0},
+    HistoryPreset{"physics-appnp", "appnp", 2, 64, 2, 1, 600, 0.01, 5e-3, 0.5f, 1},
+    HistoryPreset{"physics-gcnii", "gcnii", 16, 64, 2, 1, 1000, 0.01, 1e-2, 0.5f, 1},
     HistoryPreset{"toy-ppi", "sage", 3, 512, 20, 2, 300, 0.005, 0, 0.0f, 1},
 };
 

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "tessera/history/history_key.hpp"
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "support/catch.hpp"
 #include "support/history_cases.hpp"
@@ -43,7 +48,8 @@ TEST_CASE("A history's key tells graphs, features and models apart, and nothing 
 }
 
 TEST_CASE("A history of another graph or model is refused, its own is taken up", "[history][store]") {
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / "tessera-history-key";
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("tessera-history-key-" + std::to_string(::getpid()));
   std::filesystem::remove_all(folder);
   const HistoryCase data(path(40), 8, 4);
   const HistoryCase other(star(40), 8, 4);

@@ -44,7 +44,8 @@ struct HistoryOptions {
 /// halo's rows as the history holds them, constants to backward. A table belongs to a layer, its rows to the nodes
 /// of the graph the first refresh saw; inference over that graph refreshes all tables, layer by layer, and inference over
 /// another graph leaves them alone. Backward and forward see exact features in layer 0.
-/// Which method it is, is a matter of the sampler and the policy: see PullHistory, FeatureMomentum, MessageCompensation.
+/// Which method it is, is a matter of the sampler and the policy: see PullHistory, ControlVariateDropout,
+/// FeatureMomentum, MessageCompensation.
 /// Cost     that of the model on the batch's rows, and (halo + batch) rows of F numbers moved per table and step
 /// Errors   ConfigError if the policy needs rows of the halo and batches bring none; ShapeError if a batch's blocks do
 ///          not fit one another; those of the model and of HistoryStore
@@ -131,12 +132,24 @@ class HistoryModel {
   };
   using Ticket = typename Store::Ticket;
 
+  static constexpr bool kAddsNoise = [] {
+    if constexpr (requires { P::kAddsNoise; }) return P::kAddsNoise;
+    return false;
+  }();
+
   static std::size_t computed_rows(const Adjacency& a) {
     if (a.pulled.size() > a.num_src()) {
       throw ShapeError(
           message("HistoryModel: a block has ", a.num_src(), " sources and pulls ", a.pulled.size()));
     }
-    return a.num_src() - a.pulled.size();
+    const std::size_t rows = a.num_src() - a.pulled.size();
+    if (!kAddsNoise) return rows;
+    if (rows % 2 != 0) {
+      throw ConfigError(message("HistoryModel: a block has ", rows,
+                                " sources beside its history, want two for every row: set "
+                                "ControlVariateSamplerOptions::noise_columns"));
+    }
+    return rows / 2;
   }
 
   /// Buffers for the inputs of layers 1, 2, ..., their last rows asked for: those whose width is known.
@@ -147,7 +160,8 @@ class HistoryModel {
   };
   void ask(const Adjacency& a, std::size_t slot, std::size_t width, Pulled& out) const {
     out.rows.resize(a.num_src(), width);
-    out.ticket = store_->pull(slot, a.pulled, out.rows.view().middle_rows(computed_rows(a), a.pulled.size()));
+    out.ticket = store_->pull(slot, a.pulled,
+                              out.rows.view().middle_rows(a.num_src() - a.pulled.size(), a.pulled.size()));
     out.asked = true;
   }
 
@@ -187,7 +201,8 @@ class HistoryModel {
                                  " rows, the next wants ", computed_rows(next), " and pulls ",
                                  next.pulled.size()));
       }
-      const Var joined = next.pulled.empty() ? y : join(ctx, l, adjacencies, h, y, buffers[l + 1]);
+      const bool alone = next.pulled.empty() && !kAddsNoise;
+      const Var joined = alone ? y : join(ctx, l, adjacencies, h, y, buffers[l + 1], pass);
       store_->wait(pushed);
       if (h != x) ctx.forget(h);
       if (joined != y) ctx.forget(y);
@@ -200,7 +215,8 @@ class HistoryModel {
 
   /// y with the halo's rows behind it.
   template <class Ctx>
-  Var join(Ctx& ctx, std::size_t l, const AdjacencyStack& adjacencies, Var h, Var y, Pulled& buffer) const {
+  Var join(Ctx& ctx, std::size_t l, const AdjacencyStack& adjacencies, Var h, Var y, Pulled& buffer,
+           const Pass& pass) const {
     const Adjacency& next = adjacencies[l + 1];
     if (!buffer.asked) ask(next, l + 1, ctx.value(y).cols(), buffer);
     store_->wait(buffer.ticket);
@@ -217,7 +233,13 @@ class HistoryModel {
       });
       store_->wait(store_->push(l + 1, next.pulled, rows));
     }
-    return join_rows(ctx, y, std::move(buffer.rows));
+    if constexpr (kAddsNoise) {
+      // The trunk drops nothing; these calls of dropout are the policy's own.
+      return join_noise(ctx, y, std::move(buffer.rows),
+                        {policy_.dropout, pass.dropout_key, static_cast<std::uint32_t>(0x20000 + l)});
+    } else {
+      return join_rows(ctx, y, std::move(buffer.rows));
+    }
   }
 
   /// The rows of the halo as the batch shows them, outside of training.

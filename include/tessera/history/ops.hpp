@@ -14,6 +14,7 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/rng.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/kernels/dropout.hpp"
 #include "tessera/nn/autograd/tape.hpp"
 #include "tessera/nn/ops/rows.hpp"
 
@@ -34,6 +35,32 @@ struct JoinRowsOp {
   bool reads_output() const noexcept { return false; }
   void vjp(Tape<T>& tape, Var self) const {
     tape.add_grad(top, MatrixView<const T>(tape.grad(self)).middle_rows(0, rows));
+  }
+};
+
+template <Real T>
+struct JoinNoiseOp {
+  static constexpr std::string_view kName = "join_noise";
+  Var top;
+  std::size_t rows;
+  DropoutMask mask;
+
+  std::array<Var, 1> inputs() const noexcept { return {top}; }
+  std::array<Var, 0> reads() const noexcept { return {}; }
+  bool reads_output() const noexcept { return false; }
+
+  // d (x_ij (m_ij - 1)) / d x_ij = m_ij - 1
+  void vjp(Tape<T>& tape, Var self) const {
+    const MatrixView<const T> g = tape.grad(self);
+    const MatrixView<const T> noise = g.middle_rows(rows, rows);
+    Tensor<T> sum(rows, g.cols());
+    dropout_backward(noise, sum.view(), mask);
+    parallel_for(rows, kRowGrain, [&](std::size_t i, std::size_t end) {
+      for (; i < end; ++i) {
+        for (std::size_t j = 0; j < g.cols(); ++j) sum(i, j) += g(i, j) - noise(i, j);
+      }
+    });
+    tape.add_grad(top, std::move(sum));
   }
 };
 
@@ -122,6 +149,33 @@ struct WithPenaltyOp {
 };
 
 }  // namespace detail
+
+/// x, below it what dropout would add to it, x (m - 1), below that the rows that `below` holds there.
+///
+/// Shapes   x [B, F], below [2 B + H, F], its last H rows filled -> [2 B + H, F]
+/// Errors   ShapeError if the extents do not fit
+template <class Ctx>
+Var join_noise(Ctx& ctx, Var x, Tensor<typename Ctx::Scalar> below, const DropoutMask& mask) {
+  using T = typename Ctx::Scalar;
+  check_dropout(mask, "join_noise");
+  const MatrixView<const T> value = ctx.value(x);
+  const std::size_t rows = value.rows();
+  if (below.rows() < 2 * rows || below.cols() != value.cols()) {
+    throw ShapeError(message("join_noise: below is [", below.rows(), ", ", below.cols(), "], want at least [",
+                             2 * rows, ", ", value.cols(), "]"));
+  }
+  const MatrixView<T> noise = below.view().middle_rows(rows, rows);
+  dropout(value, noise, mask);
+  parallel_for(rows, detail::kRowGrain, [&](std::size_t i, std::size_t end) {
+    for (; i < end; ++i) {
+      for (std::size_t j = 0; j < value.cols(); ++j) {
+        noise(i, j) -= value(i, j);
+        below(i, j) = value(i, j);
+      }
+    }
+  });
+  return ctx.record(std::move(below), detail::JoinNoiseOp<T>{x, rows, mask});
+}
 
 /// `joined`, whose first rows are to be y and whose last rows are constants; copies y into it.
 ///

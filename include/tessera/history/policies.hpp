@@ -13,7 +13,8 @@ namespace tessera {
 /// What a HistoryModel does about the rows of a batch's halo, where batches differ from the whole graph.
 ///
 /// Semantics no compiler can check: `kComputesHalo` says whether batches must bring rows of the halo (`HaloRows`),
-/// `kSendsGradients` whether those take part in backward.
+/// `kSendsGradients` whether those take part in backward; `kAddsNoise`, where there is one, whether blocks have a second
+/// column for every computed one.
 template <class P>
 concept HistoryPolicy = std::copyable<P> && requires(const P& policy) {
   { P::kComputesHalo } -> std::convertible_to<bool>;
@@ -26,6 +27,24 @@ struct PullHistory {
   static constexpr bool kComputesHalo = false;
   static constexpr bool kSendsGradients = false;
   void check() const {}
+};
+
+/// The halo is what the history holds, and dropout is a noise with columns of its own (CVD): rows enter a layer without
+/// dropout, what dropout adds to the computed ones comes beside them, weighted so that its variance is that of the full
+/// sum. Needs ControlVariateSamplerOptions::noise_columns and a model that drops nothing itself.
+///
+/// Errors   ConfigError unless dropout is in [0, 1)
+/// Source   Chen, Zhu & Song, ICML 2018, section 4.3 (CVD); differs: features enter the first layer undropped
+struct ControlVariateDropout {
+  static constexpr bool kComputesHalo = false;
+  static constexpr bool kSendsGradients = false;
+  static constexpr bool kAddsNoise = true;
+  float dropout = 0.5f;
+
+  void check() const {
+    if (dropout >= 0 && dropout < 1) return;
+    throw ConfigError(message("ControlVariateDropout: dropout is ", dropout, ", want a number in [0, 1)"));
+  }
 };
 
 /// Before halo rows are used, the history moves towards what the batch says of them:
