@@ -17,6 +17,8 @@
 #include "support/report.hpp"
 #include "support/timing.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/kernels/bf16_gemm.hpp"
+#include "tessera/kernels/convert.hpp"
 #include "tessera/kernels/gemm.hpp"
 
 namespace tessera::bench {
@@ -71,6 +73,24 @@ void run_tessera(Product product, const Tensor<float>& a, const Tensor<float>& b
   if (product == Product::tn) gemm_tn<float>(a, b, c.view());
 }
 
+/// The same in bf16: activations and their gradients stored as such, weights and theirs as floats.
+struct HalfOperands {
+  Tensor<bf16> a, b, c;
+
+  HalfOperands(const Tensor<float>& wide_a, const Tensor<float>& wide_b, const Tensor<float>& wide_c)
+      : a(wide_a.rows(), wide_a.cols()), b(wide_b.rows(), wide_b.cols()), c(wide_c.rows(), wide_c.cols()) {
+    convert_rows(wide_a.view(), a.view());
+    convert_rows(wide_b.view(), b.view());
+  }
+};
+
+void run_bf16(Product product, HalfOperands& half, const Tensor<float>& weight, Tensor<float>& c) {
+  const MatrixView<const bf16> a = std::as_const(half.a).view();
+  if (product == Product::nn) bf16_gemm(a, weight.view(), half.c.view());
+  if (product == Product::nt) bf16_gemm_nt(a, weight.view(), half.c.view());
+  if (product == Product::tn) bf16_gemm_tn(a, std::as_const(half.b).view(), c.view());
+}
+
 /// Eigen, one thread each, on the row tiles of the result that our loops hand out.
 void run_eigen_tiles(const GemmProblem& whole, std::size_t tile) {
   parallel_for(whole.rows, tile, [&](std::size_t begin, std::size_t end) {
@@ -96,6 +116,8 @@ void run_group(const Layer& layer, Product product, const Options& options, cons
                             b.data(),  b.stride(), c.data(),
                             c.stride()};
 
+  HalfOperands half(a, b, c);
+
   const double flops = 2.0 * static_cast<double>(layer.nodes) * static_cast<double>(layer.in * layer.out);
   const auto threads = static_cast<int>(options.common.threads);
   struct Peer {
@@ -107,7 +129,9 @@ void run_group(const Layer& layer, Product product, const Options& options, cons
       {"Eigen, its own threads", threads, [&] { gemm_eigen(problem); }},
       {"Eigen in our row tiles", 1, [&] { run_eigen_tiles(problem, options.eigen_tile); }},
       {"tessera", 1, [&] { run_tessera(product, a, b, c); }},
+      {"tessera bf16", 1, [&] { run_bf16(product, half, b, c); }},
   };
+  const std::size_t fp32 = 2;
   // A timing repeats the product until what runtimes do in between (spinning, waking) hardly counts.
   const double target = options.scale < 0.01 ? 1e-4 : 0.02;
   std::vector<Case> cases;
@@ -129,6 +153,7 @@ void run_group(const Layer& layer, Product product, const Options& options, cons
   const std::vector<Timing> timings = time_interleaved(cases, options.common.repeats);
   double eigen_seconds = 0;
   double seconds = 0;
+  double half_seconds = 0;
   for (std::size_t k = 0; k < cases.size(); ++k) {
     const double each = 1 / static_cast<double>(inner[k]);
     Row row;
@@ -136,17 +161,21 @@ void run_group(const Layer& layer, Product product, const Options& options, cons
     row.name = cases[k].name;
     row.timing = {timings[k].median * each, timings[k].fastest * each, timings[k].slowest * each};
     if (k == 0) eigen_seconds = row.timing.median;
-    seconds = row.timing.median;
-    row.bytes = 4.0 * static_cast<double>(a.size() + b.size() + c.size());
+    if (k == fp32) seconds = row.timing.median;
+    if (k > fp32) half_seconds = row.timing.median;
+    row.bytes = (k > fp32 ? 2.0 : 4.0) * static_cast<double>(a.size() + b.size() + c.size());
     row.flops = flops;
+    // Of fp32 for all: bf16 may pass it.
     row.bound_seconds = std::max(row.bytes / machine.stream_read, flops / machine.peak_flops);
     row.ratio = eigen_seconds / row.timing.median;
     peers[k].once();
+    if (k > fp32 && product != Product::tn) convert_rows(std::as_const(half.c).view(), c.view());
     row.checksum = checksum_of(c);
     report.add(row);
   }
-  std::printf("  tessera reaches %.0f %% of the measured fp32 peak\n\n",
-              100 * flops / seconds / machine.peak_flops);
+  std::printf("  tessera reaches %.0f %% of the measured fp32 peak, bf16 (%s) %.2fx its fp32\n\n",
+              100 * flops / seconds / machine.peak_flops, std::string(name(active_bf16_isa())).c_str(),
+              seconds / half_seconds);
 }
 
 int run(const Options& options) {

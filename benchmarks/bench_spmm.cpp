@@ -18,6 +18,7 @@
 #include "support/timing.hpp"
 #include "tessera/core/bf16.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/kernels/convert.hpp"
 #include "tessera/kernels/spmm.hpp"
 
 namespace tessera::bench {
@@ -82,6 +83,7 @@ void run_group(const std::string& title, const PlantedCsr& graph, const Options&
   const auto x = features_of<float>(a.num_cols, F);
   const auto x_half = features_of<bf16>(a.num_cols, F);
   Tensor<float> y(a.num_rows, F);
+  Tensor<bf16> y_half(a.num_rows, F);
 
   // The peers want 32-bit row pointers and rows without gaps.
   if (a.num_edges() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
@@ -115,6 +117,7 @@ void run_group(const std::string& title, const PlantedCsr& graph, const Options&
       {"tessera fp32", [&] { spmm_sum<float, float>(plain, x, y); }},
       {"tessera bf16 weighted", [&] { spmm_sum<bf16, float>(a, x_half, y); }},
       {"tessera bf16", [&] { spmm_sum<bf16, float>(plain, x_half, y); }},
+      {"tessera bf16 to bf16, weighted", [&] { spmm_sum<bf16, bf16>(a, x_half, y_half); }},
   };
   report.begin_group(title + ": " + std::to_string(a.num_rows) + " nodes, " + std::to_string(a.num_edges()) +
                          " entries, F = " + std::to_string(F),
@@ -122,6 +125,7 @@ void run_group(const std::string& title, const PlantedCsr& graph, const Options&
   const std::vector<Timing> timings = time_interleaved(cases, options.common.repeats);
   for (std::size_t c = 0; c < cases.size(); ++c) {
     const bool half = cases[c].name.find("bf16") != std::string::npos;
+    const bool half_out = cases[c].name.find("to bf16") != std::string::npos;
     const bool weighted = cases[c].name.find("weighted") != std::string::npos;
     const auto n = static_cast<double>(a.num_rows);
     const auto e = static_cast<double>(a.num_edges());
@@ -130,11 +134,13 @@ void run_group(const std::string& title, const PlantedCsr& graph, const Options&
     row.group = title;
     row.name = cases[c].name;
     row.timing = timings[c];
-    row.bytes = n * f * (half ? 2 : 4) + n * f * 4 + e * (weighted ? 8 : 4) + n * 8;  // each thing once
+    row.bytes = n * f * (half ? 2 : 4) + n * f * (half_out ? 2 : 4) + e * (weighted ? 8 : 4) +
+                n * 8;  // each thing once
     row.flops = e * f * (weighted ? 2 : 1);
     row.bound_seconds = std::max(row.bytes / machine.stream_read, 2 * e * f / machine.peak_flops);
     row.ratio = timings[0].median / timings[c].median;
     cases[c].run();
+    if (half_out) convert_rows(std::as_const(y_half).view(), y.view());
     row.checksum = checksum_of(y);
     report.add(row);
   }
