@@ -81,9 +81,11 @@ Work work_of(const Shape& shape, const Dataset& data) {
   return work;
 }
 
+/// Trains in fp32 or bf16; `against` is the median of the run it is compared with, 0 for none. Returns its own.
 template <class Sampler>
-void run_case(const Shape& shape, const std::string& name, const Dataset& data, Sampler sampler,
-              const Options& options, const Machine& machine, Report& report) {
+double run_case(const Shape& shape, const std::string& name, const Dataset& data, Sampler sampler,
+                Precision precision, double against, const Options& options, const Machine& machine,
+                Report& report) {
   GcnNet<> model{{.in = shape.features,
                   .hidden = shape.hidden,
                   .out = shape.classes,
@@ -91,7 +93,8 @@ void run_case(const Shape& shape, const std::string& name, const Dataset& data, 
                   .dropout = 0.2f,
                   .input_dropout = false}};
   Trainer trainer{model, std::move(sampler), CrossEntropy{}, Adam{.lr = 0.01}, PrefetchOptions{}};
-  const FitReport fit = trainer.fit(data, {.epochs = options.common.repeats + 1, .eval_every = 0});
+  const FitReport fit =
+      trainer.fit(data, {.epochs = options.common.repeats + 1, .eval_every = 0, .precision = precision});
   std::vector<double> seconds;
   Profile profile;
   for (std::size_t e = 1; e < fit.history.size(); ++e) {  // the first epoch warms up
@@ -101,8 +104,9 @@ void run_case(const Shape& shape, const std::string& name, const Dataset& data, 
   const Work work = work_of(shape, data);
   Row row;
   row.group = shape.name;
-  row.name = name;
+  row.name = name + ", " + std::string(tessera::name(precision));
   row.timing = summarize(std::move(seconds));
+  if (against > 0) row.ratio = against / row.timing.median;
   row.bytes = work.bytes;
   row.flops = work.gemm_flops + work.spmm_flops;
   row.bound_seconds = work.gemm_flops / machine.peak_flops + work.bytes / machine.stream_read;
@@ -115,6 +119,15 @@ void run_case(const Shape& shape, const std::string& name, const Dataset& data, 
       "outside kernels %.1f %%\n",
       profile.wait * percent, profile.gather * percent, profile.forward * percent, profile.backward * percent,
       profile.optimizer * percent, profile.other * percent, 100 * profile.overhead());
+  return row.timing.median;
+}
+
+/// fp32, then bf16 as a ratio to it. Bounds are those of fp32.
+template <class MakeSampler>
+void run_both(const Shape& shape, const std::string& name, const Dataset& data, MakeSampler&& sampler,
+              const Options& options, const Machine& machine, Report& report) {
+  const double wide = run_case(shape, name, data, sampler(), Precision::fp32, 0, options, machine, report);
+  run_case(shape, name, data, sampler(), Precision::bf16, wide, options, machine, report);
 }
 
 void run_shape(const Shape& shape, const Options& options, const Machine& machine, Report& report) {
@@ -124,16 +137,18 @@ void run_shape(const Shape& shape, const Options& options, const Machine& machin
     const std::string title = shape.name + ", " + (shuffled ? "ids shuffled" : "community order") + ": " +
                               std::to_string(data.num_nodes()) + " nodes, " +
                               std::to_string(data.graph.num_edges()) + " entries";
-    report.begin_group(title, "");
-    run_case(shape, "full batch", data, FullGraphSampler{}, options, machine, report);
+    report.begin_group(title, "to fp32");
+    run_both(
+        shape, "full batch", data, [] { return FullGraphSampler{}; }, options, machine, report);
     if (shuffled) continue;  // parts of shuffled ids would need a partitioner: bench_partition times that
     const std::size_t parts =
         std::max<std::size_t>(shape.clusters_per_batch * 4,
                               static_cast<std::size_t>(static_cast<double>(shape.parts) * options.scale));
     const Partition partition = ContiguousPartitioner{}.partition(data.graph, {.parts = parts});
-    run_case(shape, "Cluster-GCN", data,
-             ClusterSampler(partition.part, {.clusters_per_batch = shape.clusters_per_batch}), options,
-             machine, report);
+    run_both(
+        shape, "Cluster-GCN", data,
+        [&] { return ClusterSampler(partition.part, {.clusters_per_batch = shape.clusters_per_batch}); },
+        options, machine, report);
   }
   std::printf("\n");
 }
