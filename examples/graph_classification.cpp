@@ -23,6 +23,7 @@
 #include "support/graph_models.hpp"
 #include "support/policies.hpp"
 #include "support/program.hpp"
+#include "support/quant_choice.hpp"
 #include "tessera/core/rng.hpp"
 #include "tessera/graph/builders.hpp"
 #include "tessera/graph/folds.hpp"
@@ -53,6 +54,9 @@ struct Options {
   std::size_t threads = 0;
   std::string report;
   bool quiet = false;
+  std::string quantize = "none";
+  int bits = 8;
+  examples::QuantChoice quant;
 };
 
 void add_options(CLI::App& app, Options& o) {
@@ -95,6 +99,11 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--threads", o.threads, "0: one per processor")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
+  app.add_option("--quantize", o.quantize, "Train for integers: every product and sum rounded (model gin)")
+      ->check(CLI::IsMember({"none", "qat", "nqat", "dq"}))
+      ->capture_default_str();
+  app.add_option("--bits", o.bits, "Of the codes")->check(CLI::Range(2, 16))->capture_default_str();
+  o.quant.add_to(app);
   app.add_option("--report", o.report, "Write the result as JSON");
   app.add_flag("--quiet", o.quiet, "No progress on stderr");
 }
@@ -165,7 +174,11 @@ struct GraphLoss {
 /// Trains one network on the roles of the view.
 tessera::FitReport train(const Options& o, const tessera::GraphDatasetView& view, tessera::GraphTask task,
                          std::uint64_t seed, const std::string& label) {
-  auto model = examples::make_graph_model(o.model, view.num_features(), view.num_classes(), seed);
+  auto model = o.quantize == "none"
+                   ? examples::make_graph_model(o.model, view.num_features(), view.num_classes(), seed)
+                   : examples::make_quantized_graph_model(o.model, o.quant.settings(o.quantize, o.bits),
+                                                          view.num_features(), view.num_classes(),
+                                                          view.graph.view(), view.node_ptr, seed);
   tessera::Trainer trainer{model, tessera::GraphBatchSampler(view.node_ptr, {.batch_size = o.batch_size}),
                            GraphLoss{task}, tessera::Adam{.lr = o.lr, .weight_decay = o.weight_decay}};
   examples::Maybe<tessera::ConsoleProgress> progress;
@@ -249,6 +262,8 @@ void run(Options o, examples::ExitCode& on_error) {
                     {"epochs", static_cast<std::int64_t>(o.epochs)},
                     {"batch_size", static_cast<std::int64_t>(o.batch_size)},
                     {"lr", o.lr},
+                    {"quantize", o.quantize},
+                    {"bits", static_cast<std::int64_t>(o.quantize == "none" ? 32 : o.bits)},
                     {"seed", static_cast<std::int64_t>(o.seed)}};
   const examples::Timer timer;
   const tessera::GraphDataset data = load(o);

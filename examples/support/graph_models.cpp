@@ -4,6 +4,7 @@
 #include <array>
 #include <string_view>
 
+#include "support/graph_net_options.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/nn/layers/egc_conv.hpp"
 #include "tessera/nn/layers/gat_conv.hpp"
@@ -30,26 +31,8 @@ struct Sizes {
 template <class Conv>
 AnyTrainableModel<> network(const GraphModelOptions& o, const Sizes& sizes,
                             const typename Conv::Options& conv = {}) {
-  typename tessera::GraphNet<Conv>::Options net{.in = sizes.features,
-                                                .hidden = o.hidden,
-                                                .out = sizes.out,
-                                                .layers = o.layers,
-                                                .dropout = o.dropout,
-                                                .head_dropout = o.head_dropout,
-                                                .seed = sizes.seed,
-                                                .conv = conv};
-  if (o.readout == "layers") {
-    net.readout = tessera::GraphReadout::layers;
-  } else {
-    if (o.readout == "concat") net.readout = tessera::GraphReadout::concat;
-    net.embed = true;
-    net.residual = true;
-    net.head_layers = 2;
-  }
-  net.attend = o.reduce == "attention";
-  net.reduce = o.reduce == "sum"    ? tessera::Reduce::sum
-               : o.reduce == "mean" ? tessera::Reduce::mean
-                                    : tessera::Reduce::max;
+  auto net = graph_net_options<Conv>(o, sizes.features, sizes.out, sizes.seed);
+  net.conv = conv;
   return tessera::GraphNet<Conv>(net);
 }
 

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "support/stack_options.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/nn/nets/appnp_net.hpp"
 #include "tessera/nn/nets/cluster_gcn_net.hpp"
@@ -28,27 +29,6 @@ namespace examples {
 namespace {
 
 using tessera::AnyModel;
-
-struct Sizes {
-  std::size_t features;
-  std::size_t classes;
-  std::uint64_t seed;
-};
-
-/// The options every stack of layers has.
-template <class Net>
-typename Net::Options stack_options(const Options& o, const Sizes& sizes) {
-  typename Net::Options net{.in = sizes.features,
-                            .hidden = o.hidden,
-                            .out = sizes.classes,
-                            .layers = o.layers,
-                            .dropout = o.dropout};
-  if (o.layer_norm) net.norm = tessera::NormKind::layer;
-  net.residual = o.residual;
-  net.seed = sizes.seed;
-  net.decay_first_layer_only = o.decay == "first";
-  return net;
-}
 
 template <class Net>
 AnyModel<> stack(const Options& o, const Sizes& sizes) {

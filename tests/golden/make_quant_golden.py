@@ -3,7 +3,7 @@
 """Writes tests/data/golden/quant.npz: one quantised layer of GCN, GAT and GIN as Degree-Quant's code computes them, with
 gradients, in PyTorch and double precision.
 
-Ranges are those of the layer's own numbers (first step of the observer), scales are stored as float; asymmetric, one
+Ranges are those of the layer's own numbers (first step of the observer), scales and rounded norms are stored as float; asymmetric, one
 scale per tensor, unsigned for rows and signed for weights. Gradients are clipped strictly inside the extreme codes."""
 
 import sys
@@ -47,7 +47,7 @@ def weights(w, bits):
 
 def gcn(x, w, b, src, dst, norm, bits):
     h = rows(rows(x, bits) @ weights(w, bits), bits)
-    message = rows(rows(norm, bits)[:, None] * h[src], bits)
+    message = rows(rows(norm, bits).float().double()[:, None] * h[src], bits)
     total = rows(torch.zeros(len(x), w.shape[1]).index_add(0, dst, message), bits)
     return rows(total + b, bits)
 

@@ -5,6 +5,7 @@
 #include "tessera/quant/bi_gcn_conv.hpp"
 #include "tessera/quant/binarize.hpp"
 #include "tessera/quant/binary_sage_conv.hpp"
+#include "tessera/quant/bit_search.hpp"
 #include "tessera/quant/calibrate.hpp"
 #include "tessera/quant/fake_quantize.hpp"
 #include "tessera/quant/int8_export.hpp"

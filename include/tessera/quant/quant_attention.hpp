@@ -258,9 +258,11 @@ Var attention(QuantScope<C>& s, const Adjacency& a, Var x, Var source_weight, Va
   const Var source = s.quantize(source_weight, QuantRole::attention);
   const Var target = s.quantize(target_weight, QuantRole::attention);
   const QuantRole inside = s.fused() ? QuantRole::share : QuantRole::logit;
-  const QuantPoint& scores = s.take_point(inside, a.num_src(), options.heads);
-  const QuantPoint* const messages =
-      s.fused() ? nullptr : &s.take_point(QuantRole::message, a.num_src(), s.cols(x));
+  // By value: while planning, the next point may move the ones before.
+  const QuantPoint scores = s.take_point(inside, a.num_src(), options.heads);
+  QuantPoint messages;
+  messages.active = false;
+  if (!s.fused()) messages = s.take_point(QuantRole::message, a.num_src(), s.cols(x));
   const bool acts = !s.plans() && s.run().mode != QuantMode::calibrate && scores.active;
   const bool needs_ranges = !s.fused() && !s.plans() && scores.active && a.forward.num_edges() > 0;
   if (!acts && !needs_ranges) {
@@ -308,7 +310,7 @@ Var attention(QuantScope<C>& s, const Adjacency& a, Var x, Var source_weight, Va
     op.score_grid = s.grid(scores);
   }
   op.fill_shares(s.fused() && acts);
-  if (messages != nullptr && messages->active) {
+  if (messages.active) {
     if (s.observes()) {
       const detail::HeadMessages<T> all{
           a.forward,
@@ -316,11 +318,11 @@ Var attention(QuantScope<C>& s, const Adjacency& a, Var x, Var source_weight, Va
           std::as_const(op.factor).view(),
           op.keep.span(),
           {edges * value.cols(), s.settings().sample, s.run().key, s.point_number()}};
-      detail::observe_head_messages<T>(s.state(*messages), all, s.settings());
+      detail::observe_head_messages<T>(s.state(messages), all, s.settings());
     }
-    if (acts && !s.nothing_seen(*messages)) {
+    if (acts && !s.nothing_seen(messages)) {
       op.rounds_messages = true;
-      op.message_grid = s.grid(*messages);
+      op.message_grid = s.grid(messages);
     }
   }
   Tensor<T> y(a.num_dst(), value.cols());

@@ -126,7 +126,8 @@ void round_weights(const CsrView<>& a, const QuantGrid<T>& grid, Array<float>& o
 template <class C>
 Var normed_messages(QuantScope<C>& s, const Adjacency& a, Var x) {
   using T = typename C::Scalar;
-  const QuantPoint& norm = s.take_point(QuantRole::norm, 0, 1);
+  // By value: while planning, the next point may move the ones before.
+  const QuantPoint norm = s.take_point(QuantRole::norm, 0, 1);
   CsrView<> forward = a.forward;
   QuantizedMessagesOp<T> op{a, x, {}, s.settings().gradient, {}, {}, {}};
   if (!s.plans() && norm.active) {
@@ -142,7 +143,7 @@ Var normed_messages(QuantScope<C>& s, const Adjacency& a, Var x) {
       if (s.needs_grad(x)) round_weights(a.transpose, grid.view(), op.transpose_norm);
     }
   }
-  const QuantPoint& message = s.take_point(QuantRole::message, s.rows(x), s.cols(x));
+  const QuantPoint message = s.take_point(QuantRole::message, s.rows(x), s.cols(x));
   if (s.plans() || !message.active || forward.num_edges() == 0) return aggregate(s.base(), a, x);
   const std::span<const std::uint8_t> keep =
       message.masked ? s.keep(a.num_src()) : std::span<const std::uint8_t>{};

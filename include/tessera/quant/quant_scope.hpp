@@ -14,6 +14,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/nn/concepts.hpp"
 #include "tessera/nn/ops/rows.hpp"
+#include "tessera/quant/bit_search.hpp"
 #include "tessera/quant/fake_quantize.hpp"
 #include "tessera/quant/quant_plan.hpp"
 
@@ -30,11 +31,13 @@ enum class QuantMode {
 /// What the passes of one model share.
 ///
 /// Training passes of one model run one at a time, and a tape is rewound before the next one.
+template <Real T>
 struct QuantWorkspace {
   Array<std::uint8_t> keep;                ///< who is protected in this pass
   std::vector<Array<float>> entry_codes;   ///< of sparse inputs: entries as their quantiser leaves them
   std::vector<std::pair<Var, Var>> twins;  ///< operands and what became of them
   std::vector<Var> quantized;              ///< results that are codes already
+  const BitSearch<T>* search = nullptr;    ///< chooses widths; null: the plan's
 };
 
 /// A tape (or none) that quantises what operators are given: the context layers run in inside a quantised model.
@@ -61,7 +64,7 @@ class QuantScope {
     const Adjacency* readout = nullptr;
   };
 
-  QuantScope(C& base, QuantPlan& plan, const ParameterBlock<T>& block, QuantWorkspace& workspace,
+  QuantScope(C& base, QuantPlan& plan, const ParameterBlock<T>& block, QuantWorkspace<T>& workspace,
              const Run& run)
       : base_(base),
         plan_(plan),
@@ -149,6 +152,10 @@ class QuantScope {
     QuantRows which{point.masked ? keep(rows(x)) : std::span<const std::uint8_t>{}, row_factor};
     if (observes()) observe_point(point, x, which);
     if (run_.mode == QuantMode::calibrate || nothing_seen(point)) return x;
+    if (workspace_.search != nullptr) {
+      return workspace_.search->mix(base_, x, next_ - 1, point.format, block_.value(point.state), point.name,
+                                    which);
+    }
     FakeQuantizeOptions options{.gradient = plan_.settings.gradient, .rows = which};
     if (run_.mode == QuantMode::train && role == QuantRole::weight && plan_.settings.noise_rate < 1) {
       options.exact = {static_cast<float>(1 - plan_.settings.noise_rate), run_.key,
@@ -181,7 +188,7 @@ class QuantScope {
   }
   const QuantSettings& settings() const noexcept { return plan_.settings; }
   std::uint32_t point_number() const noexcept { return static_cast<std::uint32_t>(next_); }
-  QuantWorkspace& workspace() noexcept { return workspace_; }
+  QuantWorkspace<T>& workspace() noexcept { return workspace_; }
 
   /// While planning: graph isomorphism's perceptron is not masked, from its sum on.
   void leave_masks(bool leave) noexcept { unmasked_ = leave; }
@@ -254,7 +261,7 @@ class QuantScope {
   C& base_;
   QuantPlan& plan_;
   const ParameterBlock<T>& block_;
-  QuantWorkspace& workspace_;
+  QuantWorkspace<T>& workspace_;
   std::vector<std::pair<Var, Var>>& twins_;
   std::vector<Var>& quantized_;
   Run run_;

@@ -90,6 +90,8 @@ class Quantized {
     at.format = format_of(at.role, plan_.settings);
     at.format.bits = bits;
   }
+  /// Lets `search`, which must outlive its use, choose widths from here on; null: the quantisers' own.
+  void search(const BitSearch<Scalar>* search) noexcept { workspace_.search = search; }
   /// Bytes of the model's numbers: weights as codes with a scale per channel, everything else as float.
   std::size_t model_bytes() const {
     std::size_t codes = 0;
@@ -281,7 +283,7 @@ class Quantized {
 
   M model_;
   mutable QuantPlan plan_;
-  mutable QuantWorkspace workspace_;
+  mutable QuantWorkspace<Scalar> workspace_;
   bool calibrating_ = false;
   bool sparse_ = false;
 };
