@@ -83,6 +83,8 @@ void add_options(CLI::App& app, Options& o) {
   auto* checkpoint =
       output->add_option("--checkpoint", o.checkpoint, "Folder that keeps the state of training");
   output->add_flag("--resume", o.resume, "Continue from the checkpoint")->needs(checkpoint);
+  output->add_option("--profile", o.profile,
+                     "Record every kernel, print their totals and write a Chrome trace; for short runs");
   output->add_flag("--quiet", o.quiet, "No progress on stderr");
 
   for (const std::string& name : o.without) {

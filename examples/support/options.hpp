@@ -56,6 +56,7 @@ struct Options {
   std::string plot;
   std::string checkpoint;
   bool resume = false;
+  std::string profile;
   bool quiet = false;
 };
 

@@ -11,6 +11,8 @@
 #include "support/dataset.hpp"
 #include "tessera/core/isa.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/profile.hpp"
+#include "tessera/train/kernel_report.hpp"
 
 namespace examples {
 
@@ -105,8 +107,19 @@ int run_program(CLI::App& app, int argc, char** argv, const std::string& program
     if (report.dataset.train == 0)
       throw tessera::Error(report.dataset.name + ": the data set has no training nodes");
     on_error = kFailed;
+    tessera::KernelBounds bounds;
+    if (!options.profile.empty()) {
+      bounds = tessera::measure_kernel_bounds();
+      tessera::KernelProfile::global().start();
+    }
     train(data, report);
     print(report);
+    if (!options.profile.empty()) {
+      tessera::KernelProfile::global().stop();
+      const auto& calls = tessera::KernelProfile::global().calls();
+      std::printf("\n%s", tessera::kernel_table(tessera::kernel_totals(calls, bounds)).c_str());
+      tessera::write_chrome_trace(options.profile, calls, bounds);
+    }
     if (!options.report.empty()) tessera::write_report(options.report, report);
   });
 }

@@ -17,6 +17,7 @@
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/precision.hpp"
+#include "tessera/core/profile.hpp"
 #include "tessera/core/raw_file.hpp"
 #include "tessera/core/rng.hpp"
 #include "tessera/core/scalar.hpp"

@@ -11,6 +11,7 @@
 #include "tessera/core/config.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/profile.hpp"
 #include "tessera/kernels/accumulate.hpp"
 #include "tessera/kernels/bf16_gemm.hpp"
 #include "tessera/kernels/column_sum.hpp"
@@ -71,6 +72,8 @@ void bf16_epilogue_backward(MatrixView<const bf16> y, MatrixView<const G> grad_y
   detail::check_size_or_empty(kName, "grad_bias", grad_bias.size(), grad_pre.cols());
   const std::size_t cols = grad_pre.cols();
   if (grad_pre.empty()) return;
+  const KernelScope profile("bf16_epilogue_backward", static_cast<double>(grad_pre.size() * (4 + sizeof(G))),
+                            0);
   const Isa isa = active_isa();
   const auto rows = [&](std::size_t begin, std::size_t end, float* sums) {
     if (epilogue.activation == Activation::relu) {

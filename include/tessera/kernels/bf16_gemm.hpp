@@ -14,6 +14,7 @@
 #include "tessera/core/config.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/profile.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/accumulate.hpp"
 #include "tessera/kernels/bf16_isa.hpp"
@@ -297,7 +298,9 @@ void bf16_gemm(MatrixView<const A> a, MatrixView<const B> b, MatrixView<C> c,
                Accumulate accumulate = Accumulate::no, const Epilogue<float>& epilogue = {}) {
   detail::check_gemm("bf16_gemm", a.cols(), b.rows(), a.rows(), b.cols(), c.rows(), c.cols());
   detail::check_epilogue_fits("bf16_gemm", epilogue, c.cols());
-  if (!c.empty()) detail::bf16_product<false>(a, b, c, accumulate, epilogue);
+  if (c.empty()) return;
+  const KernelScope profile = detail::gemm_scope("bf16_gemm", a, b, c, a.cols(), true);
+  detail::bf16_product<false>(a, b, c, accumulate, epilogue);
 }
 
 /// C = A B^T: dX = G W^T.
@@ -308,7 +311,9 @@ template <Bf16Storage A, Bf16Storage B, Bf16Storage C>
 void bf16_gemm_nt(MatrixView<const A> a, MatrixView<const B> b, MatrixView<C> c,
                   Accumulate accumulate = Accumulate::no) {
   detail::check_gemm("bf16_gemm_nt", a.cols(), b.cols(), a.rows(), b.rows(), c.rows(), c.cols());
-  if (!c.empty()) detail::bf16_product<true>(a, b, c, accumulate, {});
+  if (c.empty()) return;
+  const KernelScope profile = detail::gemm_scope("bf16_gemm_nt", a, b, c, a.cols(), true);
+  detail::bf16_product<true>(a, b, c, accumulate, {});
 }
 
 /// C = A^T B: dW = X^T G.
@@ -322,6 +327,7 @@ void bf16_gemm_tn(MatrixView<const A> a, MatrixView<const B> b, MatrixView<float
                   Accumulate accumulate = Accumulate::no) {
   detail::check_gemm("bf16_gemm_tn", a.rows(), b.rows(), a.cols(), b.cols(), c.rows(), c.cols());
   if (c.empty()) return;
+  const KernelScope profile = detail::gemm_scope("bf16_gemm_tn", a, b, c, a.rows(), true);
   const Bf16Isa isa = active_bf16_isa();
 #if defined(TESSERA_TARGET_BF16)
   if (isa != Bf16Isa::portable && a.rows() > 0) {

@@ -12,6 +12,7 @@
 #include "tessera/core/isa.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/profile.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/kernels/detail/epilogue_row.hpp"
@@ -187,6 +188,7 @@ void spmm_multi_combine(CsrView<> a, std::type_identity_t<MatrixView<const T>> u
   const bool keep = aggregates.data() != nullptr;
   if (keep) detail::check_shape(kName, "aggregates", aggregates, a.num_rows, columns);
   if (y.empty()) return;
+  const KernelScope profile = detail::spmm_scope("spmm_multi_combine", a, u, y);
   detail::multi_rows<T>(
       a, u, aggregators, saved,
       [&](std::size_t i, T* scratch) { return keep ? aggregates.data() + i * aggregates.stride() : scratch; },

@@ -8,6 +8,7 @@
 
 #include "tessera/core/config.hpp"
 #include "tessera/core/matrix_view.hpp"
+#include "tessera/core/profile.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/accumulate.hpp"
 #include "tessera/kernels/column_sum.hpp"
@@ -77,6 +78,7 @@ void epilogue_backward(std::type_identity_t<MatrixView<const T>> y,
   }
   detail::check_size_or_empty("epilogue_backward", "grad_bias", grad_bias.size(), grad_pre.cols());
   const std::size_t cols = grad_pre.cols();
+  const KernelScope profile("epilogue_backward", 3.0 * static_cast<double>(grad_pre.size() * sizeof(T)), 0);
   const Isa isa = active_isa();
   const auto row = [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const value = y.data() + i * y.stride();

@@ -11,6 +11,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/profile.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/accumulate.hpp"
 #include "tessera/kernels/detail/epilogue_row.hpp"
@@ -32,6 +33,14 @@ inline void check_gemm(std::string_view name, std::size_t depth_a, std::size_t d
   if (c_rows != rows || c_cols != cols) {
     throw ShapeError(message(name, ": c is [", c_rows, ", ", c_cols, "], want [", rows, ", ", cols, "]"));
   }
+}
+
+/// One product of matrices of any element types, for the profile.
+template <class A, class B, class C>
+KernelScope gemm_scope(std::string_view name, MatrixView<const A> a, MatrixView<const B> b, MatrixView<C> c,
+                       std::size_t depth, bool narrow = false) noexcept {
+  const auto bytes = static_cast<double>(a.size() * sizeof(A) + b.size() * sizeof(B) + c.size() * sizeof(C));
+  return KernelScope(name, bytes, 2.0 * static_cast<double>(c.size()) * static_cast<double>(depth), narrow);
 }
 
 /// Runs body(begin, end) over [0, count), on this thread alone when `serial`.
@@ -198,6 +207,7 @@ void gemm(std::type_identity_t<MatrixView<const T>> a, std::type_identity_t<Matr
   detail::check_gemm("gemm", a.cols(), b.rows(), a.rows(), b.cols(), c.rows(), c.cols());
   detail::check_epilogue_fits("gemm", epilogue, c.cols());
   if (c.empty()) return;
+  const KernelScope profile = detail::gemm_scope("gemm", a, b, c, a.cols());
   detail::gemm_rows_of_a<false, T>(a, b, c, accumulate, epilogue);
 }
 
@@ -212,6 +222,7 @@ void gemm_nt(std::type_identity_t<MatrixView<const T>> a, std::type_identity_t<M
              MatrixView<T> c, Accumulate accumulate = Accumulate::no) {
   detail::check_gemm("gemm_nt", a.cols(), b.cols(), a.rows(), b.rows(), c.rows(), c.cols());
   if (c.empty()) return;
+  const KernelScope profile = detail::gemm_scope("gemm_nt", a, b, c, a.cols());
   detail::gemm_rows_of_a<true, T>(a, b, c, accumulate, {});
 }
 
@@ -233,6 +244,7 @@ void gemm_tn(std::type_identity_t<MatrixView<const T>> a, std::type_identity_t<M
     }
     return;
   }
+  const KernelScope profile = detail::gemm_scope("gemm_tn", a, b, c, a.rows());
   // Vectors run along the columns of the right operand. With few columns of B they would be mostly padding,
   // or starve on broadcasts; then the transposed product is cheaper, and turning a thin result is not.
   const bool swapped = b.cols() * 2 <= a.cols() && b.cols() * sizeof(T) <= 128;

@@ -10,6 +10,7 @@
 #include "tessera/core/ids.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/profile.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/kernels/detail/simd.hpp"
@@ -55,6 +56,7 @@ TESSERA_ALWAYS_INLINE void convert_run(L, const X* from, std::size_t count, Y* t
 template <Scalar X, Scalar Y>
 void gather_rows(MatrixView<const X> x, std::span<const NodeId> rows, MatrixView<Y> y) {
   detail::check_shape("gather_rows", "y", y, rows.size(), x.cols());
+  const KernelScope profile("gather_rows", static_cast<double>(y.size() * (sizeof(X) + sizeof(Y))), 0);
   const Isa isa = active_isa();
   parallel_for(rows.size(), detail::rows_per_block(x.cols()), [&](std::size_t begin, std::size_t end) {
     dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {

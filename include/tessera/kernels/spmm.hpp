@@ -14,6 +14,7 @@
 #include "tessera/core/isa.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/profile.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/detail/epilogue_row.hpp"
@@ -34,6 +35,17 @@ concept SummedIn = Scalar<X> && !std::integral<X> &&
                    (std::same_as<Accumulator<X>, Y> || (std::same_as<X, bf16> && std::same_as<Y, bf16>));
 
 namespace detail {
+
+/// One aggregation, for the profile: every feature row once, every entry, every result.
+template <class X, class Y>
+KernelScope spmm_scope(std::string_view name, const CsrView<>& a, MatrixView<const X> x,
+                       MatrixView<Y> y) noexcept {
+  const auto entries = static_cast<double>(a.num_edges());
+  const auto rows =
+      static_cast<double>(x.size() * sizeof(X) + y.size() * sizeof(Y) + (a.num_rows + 1) * sizeof(EdgeId));
+  return KernelScope(name, rows + entries * (a.weighted() ? 8 : 4),
+                     2 * entries * static_cast<double>(x.cols()));
+}
 
 /// Finishes rows [first, last) of y at one instruction-set level.
 template <class Y>
@@ -132,6 +144,7 @@ void spmm_sum(CsrView<> a, MatrixView<const X> x, MatrixView<Y> y,
   detail::check_spmm("spmm_sum", a, x, y);
   detail::check_epilogue("spmm_sum", epilogue, y.cols());
   if (y.empty()) return;
+  const KernelScope profile = detail::spmm_scope("spmm_sum", a, x, y);
   const detail::SumInput<X, Accumulator<X>> in{a.col.data(), a.weight.data(), nullptr,
                                                x.data(),     x.stride(),      x.cols()};
   if (a.weighted()) {
@@ -152,6 +165,7 @@ void spmm_mean(CsrView<> a, MatrixView<const X> x, MatrixView<Y> y,
   detail::check_spmm("spmm_mean", a, x, y);
   detail::check_epilogue("spmm_mean", epilogue, y.cols());
   if (y.empty()) return;
+  const KernelScope profile = detail::spmm_scope("spmm_mean", a, x, y);
   const detail::SumInput<X, Accumulator<X>> in{a.col.data(), nullptr,    nullptr,
                                                x.data(),     x.stride(), x.cols()};
   detail::sum_all_rows<detail::Weighting::none>(a, in, y, true, epilogue);
@@ -174,6 +188,7 @@ void spmm_mean_backward(CsrView<> a_transpose, CsrView<> a, MatrixView<const T> 
   detail::check_extent("spmm_mean_backward", "a.num_rows", a.num_rows, a_transpose.num_cols);
   detail::check_extent("spmm_mean_backward", "a.num_cols", a.num_cols, a_transpose.num_rows);
   if (grad_x.empty()) return;
+  const KernelScope profile = detail::spmm_scope("spmm_mean_backward", a_transpose, grad_y, grad_x);
   Array<Sum> inverse(a.num_rows);
   parallel_for(a.num_rows, 4096, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {

@@ -17,6 +17,7 @@
 #include "tessera/core/isa.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/profile.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
@@ -385,6 +386,7 @@ void spmm_multi(CsrView<> a, std::type_identity_t<MatrixView<const T>> x,
   detail::check_extent("spmm_multi", "y.rows()", y.rows(), a.num_rows);
   detail::check_extent("spmm_multi", "y.cols()", y.cols(), aggregators.size() * x.cols());
   if (y.empty()) return;
+  const KernelScope profile = detail::spmm_scope("spmm_multi", a, x, y);
   detail::multi_rows<T>(
       a, x, aggregators, saved, [&](std::size_t i, T*) { return y.data() + i * y.stride(); },
       [](auto, std::size_t, T*) {});

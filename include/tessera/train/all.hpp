@@ -15,6 +15,7 @@
 #include "tessera/train/inline_loader.hpp"
 #include "tessera/train/json_writer.hpp"
 #include "tessera/train/jsonl_log.hpp"
+#include "tessera/train/kernel_report.hpp"
 #include "tessera/train/layer_wise.hpp"
 #include "tessera/train/metrics.hpp"
 #include "tessera/train/records.hpp"
