@@ -67,8 +67,8 @@ TESSERA_ALWAYS_INLINE void gather_run(const MultiRun<T>& given, std::size_t colu
   constexpr bool kArg = kLargest == Largest::with_arg;
   const MultiRun<T> run = given;
   const UnitOffsets<V, W> offset(span);
-  Simd<T, W> weighted[V] = {}, plain[V] = {}, square[V] = {}, largest[V];
-  Simd<Id, W> from[V];
+  Simd<T, W> weighted[V] = {}, plain[V] = {}, square[V] = {}, largest[V] = {};
+  Simd<Id, W> from[V] = {};
   const T* const start = run.x + std::size_t{run.col[0]} * run.stride + column;
   unroll<V>([&](auto v) TESSERA_INLINE_LAMBDA {
     const std::size_t at = column + offset.template at<v>();
@@ -131,8 +131,8 @@ TESSERA_ALWAYS_INLINE void smallest_of_run(const MultiRun<T>& given, std::size_t
   using Id = SameWidthInt<T>;
   const MultiRun<T> run = given;
   const UnitOffsets<V, W> offset(span);
-  Simd<T, W> value[V];
-  Simd<Id, W> from[V];
+  Simd<T, W> value[V] = {};
+  Simd<Id, W> from[V] = {};
   unroll<V>([&](auto v) TESSERA_INLINE_LAMBDA {
     const std::size_t at = column + offset.template at<v>();
     simd_load<W, T>(value[v], best + at);
