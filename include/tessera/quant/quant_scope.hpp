@@ -52,7 +52,6 @@ class QuantScope {
   using Scalar = typename C::Scalar;
   using T = Scalar;
   static constexpr bool kRecords = C::kRecords;
-  static constexpr bool kQuantizes = true;
 
   /// What a pass is about.
   struct Run {
@@ -87,6 +86,8 @@ class QuantScope {
   const QuantPlan& plan() const noexcept { return plan_; }
   const Run& run() const noexcept { return run_; }
   bool fused() const noexcept { return plan_.settings.placement == Placement::fused; }
+  /// The published quantisers of graph convolution are those of X W, whichever width is smaller.
+  bool multiplies_first() const noexcept { return !fused(); }
   bool plans() const noexcept { return run_.mode == QuantMode::plan; }
   bool reads_out(const Adjacency& a) const noexcept { return &a == run_.readout; }
   /// Rows of the batch that are protected among the first `rows`.

@@ -60,9 +60,9 @@ class GcnConv {
                  const DropoutMask& entries = {}) const {
     const Var w = ctx.parameter(block[weight_]);
     if (has_bias_) finish.bias = ctx.parameter(block[bias_]);
-    // Codes are those of X W, whichever width is smaller.
-    constexpr bool kQuantizes = requires { Ctx::kQuantizes; };
-    const bool aggregate_first = weight_.rows < weight_.cols && ctx.sparse(x) == nullptr && !kQuantizes;
+    bool multiplies_first = ctx.sparse(x) != nullptr;
+    if constexpr (requires { ctx.multiplies_first(); }) multiplies_first |= ctx.multiplies_first();
+    const bool aggregate_first = weight_.rows < weight_.cols && !multiplies_first;
     const Var inner = aggregate_first
                           ? aggregate_dropped(ctx, a, x, Reduce::sum, {.inner = true}, entries, dropped_)
                           : linear(ctx, x, w, {.inner = true});

@@ -111,10 +111,8 @@ class SageConv {
       const Finish relu{.bias = ctx.parameter(block[project_bias_]), .activation = Activation::relu};
       from = linear(ctx, x, ctx.parameter(block[project_]), relu);
     }
-    // Quantised, a node's own row and its neighbours' are the same codes.
-    constexpr bool kQuantizes = requires { Ctx::kQuantizes; };
-    const bool transform_first = options_.reduce != Reduce::max && !kQuantizes &&
-                                 (weight_l_.cols < weight_l_.rows || ctx.sparse(from) != nullptr);
+    const bool transform_first =
+        options_.reduce != Reduce::max && (weight_l_.cols < weight_l_.rows || ctx.sparse(from) != nullptr);
     const Var z = transform_first ? transform_then_aggregate(ctx, block, a, x, from, w_l, finish, entries)
                                   : aggregate_then_transform(ctx, block, a, x, from, w_l, finish, entries);
     if (from != x) ctx.forget(from);
