@@ -44,7 +44,7 @@ Var finish_quantized(QuantScope<C>& s, Var y, QuantRole role, const Finish& fini
   if (q != y) s.base().forget(y);
   const Finish rest = after_bias(finish);
   if (does_something(rest)) return finish_in_place(s.base(), q, rest);
-  if (q != y) s.mark_quantized(q);
+  s.mark_quantized(q);
   return q;
 }
 
@@ -189,7 +189,7 @@ Var quantized_aggregate(QuantScope<C>& s, const Adjacency& a, Var x, Reduce redu
   if (sum != y) base.forget(y);
   if (!finish.bias) {
     if (does_something(finish)) return finish_in_place(base, sum, finish);
-    if (sum != y) s.mark_quantized(sum);
+    s.mark_quantized(sum);
     return sum;
   }
   return finish_quantized(s, finish_in_place(base, sum, {.bias = finish.bias}), QuantRole::update, finish);
