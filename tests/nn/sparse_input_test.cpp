@@ -90,6 +90,28 @@ void check_same(M model, const std::string& name) {
   CHECK(difference(ctx.value(inferred), MatrixView<const double>(tape.value(got))) == 0);
 }
 
+/// A training step, with every dropout drawn, reads no element of the input, forwards or backwards.
+template <class M>
+void check_trains(M model, const std::string& name, bool drop_inputs) {
+  INFO(name << (drop_inputs ? ", inputs dropped" : ""));
+  REQUIRE(accepts_sparse_input(model));
+  const OwnedAdjacency words = bags();
+  const OwnedAdjacency square = random_block(kSources, kSources, 4, 3);
+  const std::vector<Adjacency> levels(model.num_layers(), square.view());
+  Tape<double> tape;
+  model.parameters().zero_grads();
+  const Pass pass{
+      .training = true, .drop_inputs = drop_inputs, .dropout_key = make_key(1, 2, Purpose::dropout)};
+  const Var y =
+      model.forward(tape, AdjacencyStack(levels), tape.input(SparseInput{words.view(), {}, kSources}), pass);
+  const Tensor<double> cotangent = random_matrix<double>(kSources, 3, 9);
+  tape.backward(y, cotangent.view());
+  double sum = 0;
+  for (const double g : model.parameters().grads()) sum += std::abs(g);
+  CHECK(std::isfinite(sum));
+  CHECK(sum > 0.01);
+}
+
 }  // namespace
 
 TEST_CASE("Networks give the same logits and gradients on entries as on the dense matrix", "[nn][sparse]") {
@@ -114,6 +136,67 @@ TEST_CASE("Networks give the same logits and gradients on entries as on the dens
   check_same(AppnpNet<double>({.in = kWords, .hidden = hidden, .out = 3, .steps = 3, .seed = 1}), "APPNP");
   check_same(GcniiNet<double>({.in = kWords, .hidden = hidden, .out = 3, .layers = 3, .seed = 1}), "GCNII");
   check_same(JumpingGcnNet<double>({.in = kWords, .hidden = hidden, .out = 3, .seed = 1}), "JK");
+  check_same(JumpingGcnNet<double>({.in = kWords, .hidden = hidden, .out = 3, .jump = Jump::lstm, .seed = 1}),
+             "JK, LSTM");
+  check_same(GatedGcnNet<double>({.in = kWords, .hidden = hidden, .out = 3, .seed = 1}), "GatedGCN");
+  check_same(GenNet<double>({.in = kWords, .hidden = hidden, .out = 3, .linear_ends = true, .seed = 1}),
+             "GENConv, ends");
+  check_same(GcnNet<double>({.in = kWords, .hidden = 8, .out = 3, .layers = 3, .residual = true, .seed = 1}),
+             "GCN, residual");
+}
+
+TEST_CASE("Networks train on entries with every kind of dropout", "[nn][sparse]") {
+  const bool drop_inputs = GENERATE(false, true);
+  const auto gcn = [](GcnConv<double>::Options conv) {
+    return GcnNet<double>(
+        {.in = kWords, .hidden = 8, .out = 3, .input_dropout = true, .seed = 1, .conv = conv});
+  };
+  check_trains(gcn({}), "GCN", drop_inputs);
+  check_trains(gcn({.entry_dropout = 0.3f}), "GCN, dropped edges", drop_inputs);
+  check_trains(gcn({.entry_dropout = 0.3f, .dropped = Dropped::messages}), "GCN, dropped messages",
+               drop_inputs);
+  check_trains(SageNet<double>({.in = kWords, .hidden = 8, .out = 3, .norm = NormKind::batch, .seed = 1}),
+               "SAGE, batch norm", drop_inputs);
+  check_trains(GatNet<double>({.in = kWords, .hidden = 8, .out = 3, .seed = 1, .conv = {.heads = 4}}), "GAT",
+               drop_inputs);
+  check_trains(GatedGcnNet<double>({.in = kWords, .hidden = 8, .out = 3, .seed = 1}), "GatedGCN",
+               drop_inputs);
+  check_trains(GenNet<double>({.in = kWords, .hidden = 8, .out = 3, .linear_ends = true, .seed = 1}),
+               "GENConv, ends", drop_inputs);
+  check_trains(AppnpNet<double>({.in = kWords, .hidden = 8, .out = 3, .steps = 3, .seed = 1}), "APPNP",
+               drop_inputs);
+  check_trains(GcniiNet<double>({.in = kWords, .hidden = 8, .out = 3, .layers = 3, .seed = 1}), "GCNII",
+               drop_inputs);
+  for (const Jump jump : {Jump::cat, Jump::max, Jump::lstm}) {
+    check_trains(JumpingGcnNet<double>({.in = kWords, .hidden = 8, .out = 3, .jump = jump, .seed = 1}), "JK",
+                 drop_inputs);
+  }
+}
+
+TEST_CASE("An operator that wants elements of a sparse input says so", "[nn][sparse]") {
+  const OwnedAdjacency words = bags();
+  const OwnedAdjacency block = random_block(kTargets, kSources, 4, 3);
+  const auto check_refused = [&](auto& ctx) {
+    const Var x = ctx.input(SparseInput{words.view(), {}, kSources});
+    CHECK(ctx.rows(x) == kSources);
+    CHECK(ctx.cols(x) == kWords);
+    REQUIRE_THROWS_AS(ctx.value(x), ConfigError);
+    REQUIRE_THROWS_AS(aggregate(ctx, block.view(), x, Reduce::sum, {}), ConfigError);
+    REQUIRE_THROWS_AS(concat_columns(ctx, x, x), ConfigError);
+    REQUIRE_THROWS_AS(ctx.take(x), ConfigError);
+    ctx.rewind();
+  };
+  Tape<double> tape;
+  NoTape<double> ctx;
+  check_refused(tape);
+  check_refused(ctx);
+  // A model that does not accept them, given them all the same.
+  const GinNet<double> gin({.in = kWords, .hidden = 8, .out = 3});
+  const OwnedAdjacency square = random_block(kSources, kSources, 4, 3);
+  const std::vector<Adjacency> levels(gin.num_layers(), square.view());
+  REQUIRE_THROWS_AS(
+      gin.forward(ctx, AdjacencyStack(levels), ctx.input(SparseInput{words.view(), {}, kSources}), Pass{}),
+      ConfigError);
 }
 
 TEST_CASE("Dropout of a sparse input drops its entries in products, forwards and backwards", "[nn][sparse]") {

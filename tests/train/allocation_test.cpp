@@ -58,12 +58,12 @@ struct CountAllocations {
 };
 
 template <class M, class S, class B>
-void check_steady(M model, S sampler, B loading, std::size_t batches) {
+void check_steady(M model, S sampler, B loading, std::size_t batches, double sparse_below = 0.1) {
   const Dataset data = test::planted({.nodes = 3000});
   Trainer trainer{model, std::move(sampler), CrossEntropy{}, Adam{}, loading};
   constexpr std::uint64_t kEpochs = 30;
   CountAllocations count(kEpochs * batches);
-  trainer.fit(data, {.epochs = kEpochs, .eval_every = 0}, ClipNorm{1}, count);
+  trainer.fit(data, {.epochs = kEpochs, .eval_every = 0, .sparse_below = sparse_below}, ClipNorm{1}, count);
   REQUIRE(count.marks.size() == kEpochs * batches);
   // Batch sizes differ and are combined anew each epoch; ten epochs have seen what there is to see.
   const auto [pool, heap] = count.after(9);
@@ -86,6 +86,10 @@ TEST_CASE("A training step in steady state allocates nothing", "[allocation]") {
   SECTION("clusters, sampled inline") {
     check_steady(GcnNet<>{gcn}, ClusterSampler(parts(3000, 12), {.clusters_per_batch = 3}), InlineLoading{},
                  4);
+  }
+  SECTION("clusters of features by their entries") {
+    check_steady(GcnNet<>{gcn}, ClusterSampler(parts(3000, 12), {.clusters_per_batch = 3}), InlineLoading{},
+                 4, 2.0);
   }
   SECTION("clusters, prefetched") {
     check_steady(SageNet<>{sage}, ClusterSampler(parts(3000, 12), {.clusters_per_batch = 3}),
