@@ -153,3 +153,49 @@ TEST_CASE("Learning to distil with equal, frozen temperatures is the fixed tempe
   fit_soft(fixed, whole, {.temperature = tau, .lambda = 2, .lr = 0, .alpha = 1e-3, .epochs = 20});
   CHECK(values(fixed) == values(learnt));
 }
+
+TEST_CASE("Learning to distil trusts the teacher less where it is planted to be wrong") {
+  // A fifth of the nodes hear of another class than theirs, and their neighbourhood's entropy marks them. Descent cannot
+  // take a temperature through 0, where targets are one-hot: wrong targets are blurred, by temperatures above the others'.
+  constexpr std::size_t kNodes = 400;
+  double flipped = 0;
+  double others = 0;
+  std::size_t negative = 0;
+  for (std::uint64_t seed = 0; seed < 3; ++seed) {
+    const Dataset data = testing::community_task(kNodes, 3, 20, 3 + seed);
+    Tensor<float> teacher = Tensor<float>::zeros(kNodes, 3);
+    Array<float> entropy(kNodes, 0.1f);
+    std::vector<std::int32_t> distill(kNodes, kUnlabelled);
+    std::vector<std::int32_t> evaluate(kNodes, kUnlabelled);
+    std::size_t turn = 0;
+    for (std::size_t i = 0; i < kNodes; ++i) {
+      const std::int32_t y = data.labels.classes[i];
+      const bool wrong = i % 5 == 0;
+      teacher(i, static_cast<std::size_t>(wrong ? (y + 1) % 3 : y)) = 1;
+      if (wrong) entropy[i] = 1;
+      if (data.roles[i] == Role::train) (turn++ % 4 == 0 ? distill : evaluate)[i] = y;
+    }
+    GcnNet<> student({.in = data.num_features(), .hidden = 16, .out = 3, .dropout = 0.1f, .seed = seed});
+    const PreparedAdjacency prepared =
+        prepare_adjacency(data.graph.view(), true, student.aggregation(), true);
+    const LtdProblem<float> problem{prepared.adjacency(),
+                                    data.features.view(),
+                                    std::as_const(teacher).view(),
+                                    entropy.span(),
+                                    distill,
+                                    evaluate};
+    TemperatureNet<float> net({.classes = 3, .hidden = 16, .k = 1, .dropout = 0.1f, .seed = seed});
+    LtdStep<GcnNet<>> step;
+    for (std::uint64_t epoch = 0; epoch < 200; ++epoch) {
+      step.run(student, net, problem, {.alpha = 1e-3, .beta = 0.1}, make_key(seed, epoch, Purpose::dropout),
+               epoch > 5);
+    }
+    for (std::size_t i = 0; i < kNodes; ++i) {
+      const double tau = static_cast<double>(step.temperatures()[i]);
+      (i % 5 == 0 ? flipped : others) += tau;
+      negative += tau < 0 ? 1u : 0u;
+    }
+  }
+  CHECK(flipped / (3 * kNodes / 5) > others / (3 * kNodes * 4 / 5) + 0.03);
+  CHECK(negative > 0);
+}
