@@ -96,11 +96,12 @@ ValueRange<float> percentile_range(const Values& values, double p) {
   for (std::size_t k = 0; k < kRadixBins; ++k) n += counts[k];
   if (n == 0) return {};
   const PercentileRanks ranks(n, p);
-  auto [low, low_rank] = detail::find_rank(counts.data(), ranks.low);
-  auto [high, high_rank] = detail::find_rank(counts.data(), ranks.high);
+  // What is known of both keys so far, and the rank among the numbers that share it.
+  std::pair<std::uint32_t, std::uint64_t> low = detail::find_rank(counts.data(), ranks.low);
+  std::pair<std::uint32_t, std::uint64_t> high = detail::find_rank(counts.data(), ranks.high);
   const auto refine = [&](unsigned known, unsigned bits) {
-    const std::uint32_t low_prefix = low;
-    const std::uint32_t high_prefix = high;
+    const std::uint32_t low_prefix = low.first;
+    const std::uint32_t high_prefix = high.first;
     const unsigned rest = 32 - known - bits;
     const std::uint32_t mask = (1u << bits) - 1;
     detail::count_keys(values, counts, [=](std::uint32_t key, std::uint32_t* c) {
@@ -109,16 +110,14 @@ ValueRange<float> percentile_range(const Values& values, double p) {
       if (prefix == low_prefix) ++c[digit];
       if (prefix == high_prefix) ++c[kRadixBins + digit];
     });
-    const auto [low_digit, low_left] = detail::find_rank(counts.data(), low_rank);
-    const auto [high_digit, high_left] = detail::find_rank(counts.data() + kRadixBins, high_rank);
-    low = (low << bits) | low_digit;
-    high = (high << bits) | high_digit;
-    low_rank = low_left;
-    high_rank = high_left;
+    const auto of_low = detail::find_rank(counts.data(), low.second);
+    const auto of_high = detail::find_rank(counts.data() + kRadixBins, high.second);
+    low = {(low_prefix << bits) | of_low.first, of_low.second};
+    high = {(high_prefix << bits) | of_high.first, of_high.second};
   };
   refine(11, 11);
   refine(22, 10);
-  return {FloatOrder::value(low), FloatOrder::value(high)};
+  return {FloatOrder::value(low.first), FloatOrder::value(high.first)};
 }
 
 }  // namespace tessera
