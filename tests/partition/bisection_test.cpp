@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "support/catch.hpp"
 #include "support/partition_graphs.hpp"
@@ -97,4 +98,34 @@ TEST_CASE("disconnected graphs are bisected between components") {
   Bisector().run(graph, targets, {.attempts = 4, .seed = 1}, result);
   CHECK(result.cut == 0);
   CHECK(result.weight[0] == 60);
+}
+
+TEST_CASE("a small graph shrinks within the weight limit and keeps every cut") {
+  for (const PartitionGraph& source : {grid_graph(30, 20), clique_chain(20, 7), star_graph(300)}) {
+    const LevelGraph graph = level_of(source);
+    SerialCoarsener coarsener;
+    Array<NodeId> coarse;
+    LevelGraph out;
+    REQUIRE(coarsener.run(graph, 12, 5, coarse, out));
+    CHECK(20 * out.num_nodes <= 19 * graph.num_nodes);
+    CHECK(out.total_weight == graph.total_weight);
+    CHECK(std::accumulate(out.node_weight.begin(), out.node_weight.end(), Weight{0}) == graph.total_weight);
+    CHECK(out.max_node_weight == *std::max_element(out.node_weight.begin(), out.node_weight.end()));
+    CHECK(out.max_node_weight <= 12);
+    Bisection small, large;
+    small.side.resize(out.num_nodes);
+    for (std::size_t c = 0; c < out.num_nodes; ++c) small.side[c] = static_cast<std::uint8_t>(hash(1, c) % 2);
+    large.side.resize(graph.num_nodes);
+    for (std::size_t v = 0; v < graph.num_nodes; ++v) large.side[v] = small.side[coarse[v]];
+    small.measure(out);
+    large.measure(graph);
+    CHECK(small.cut == large.cut);
+    CHECK(small.weight == large.weight);
+  }
+  const PartitionGraph two = grid_graph(1, 2);
+  const LevelGraph pair = level_of(two);
+  SerialCoarsener coarsener;
+  Array<NodeId> coarse;
+  LevelGraph out;
+  CHECK(!coarsener.run(pair, 1, 5, coarse, out));  // nothing fits together
 }

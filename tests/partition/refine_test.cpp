@@ -113,6 +113,32 @@ TEST_CASE("searches in groups of blocks keep every promise of searches in one") 
   });
 }
 
+TEST_CASE("searches at the same time give the same parts, however often and with however many threads") {
+  EdgeList edges;
+  constexpr NodeId kNodes = 3000;
+  for (NodeId v = 0; v < kNodes; ++v) {
+    edges.push_back({v, (v + 1) % kNodes});
+    for (std::uint64_t t = 0; t < 6; ++t) edges.push_back({v, static_cast<NodeId>(hash(13, v, t) % kNodes)});
+  }
+  const PartitionGraph source = undirected(kNodes, edges);
+  const LevelGraph graph = level_of(source);
+  for (const std::uint64_t seed : {1u, 2u, 3u}) {
+    const BlockState start = scattered(graph, 24, 8, seed);
+    const auto refined = [&](std::size_t threads) {
+      BlockState state = copy_of(start);
+      with_threads(threads, [&] {
+        RefineFm().run(graph, {.improvement = 100000, .group_edges = 4000, .key = seed}, state);
+      });
+      return std::vector<Block>(state.block.begin(), state.block.end());
+    };
+    const std::vector<Block> one = refined(1);
+    CHECK(one != std::vector<Block>(start.block.begin(), start.block.end()));
+    for (int repeat = 0; repeat < 5; ++repeat) {
+      for (const std::size_t threads : {2u, 3u, 4u}) CHECK(refined(threads) == one);
+    }
+  }
+}
+
 TEST_CASE("groups of blocks are even, and each pair of blocks meets") {
   const PartitionGraph source = grid_graph(30, 30);
   const LevelGraph graph = level_of(source);

@@ -26,15 +26,16 @@ namespace tessera::detail::multilevel {
 /// The numbers behind an effort.
 struct Plan {
   std::size_t nodes_per_block = 2000;  ///< C: a level of n nodes is cut into about n / C blocks
-  int attempts = 6;                    ///< whole runs of each bisection; half as many among many blocks
-  int repetitions = 4;                 ///< of each construction inside a run
+  int attempts = 3;                    ///< whole runs of each bisection; half as many among many blocks
+  int trials = 2;                      ///< runs of the coarse levels in each
+  int repetitions = 4;                 ///< of each construction inside a trial
   int cluster_rounds = 5;
   int label_rounds = 5;
   int fm_rounds = 10;
   std::size_t fm_improvement = 1000;  ///< a round must gain more than cut / this to be followed by another
-  double fm_budget = 5;               ///< edges a level's searches visit, per stored edge
-  std::size_t fm_edges = std::size_t{1} << 21;  ///< larger levels get label propagation alone
-  std::size_t fm_group_edges = std::size_t{1} << 19;
+  double fm_budget = 6;               ///< edges a level's searches visit, per stored edge
+  std::size_t fm_edges = std::size_t{1} << 23;  ///< larger levels get label propagation alone
+  std::size_t fm_group_edges = std::size_t{1} << 20;
   int runs = 1;                    ///< whole partitions, the best of which is returned
   int cycles = 0;                  ///< times the result is coarsened inside its blocks and refined again
   PhaseSeconds* phases = nullptr;  ///< where to note the time each step takes, if anywhere
@@ -42,12 +43,10 @@ struct Plan {
 
 inline Plan plan_for(PartitionEffort effort, std::size_t edges) {
   Plan plan;
-  if (edges > (std::size_t{1} << 20)) {
-    plan.attempts = 3;
-    plan.cluster_rounds = 3;
-  }
+  if (edges > (std::size_t{1} << 20)) plan.cluster_rounds = 3;
   if (edges > (std::size_t{1} << 21)) {
     plan.attempts = 2;
+    plan.trials = 1;
     plan.cluster_rounds = 2;
     plan.label_rounds = 3;
     plan.fm_budget = 2;
@@ -60,6 +59,7 @@ inline Plan plan_for(PartitionEffort effort, std::size_t edges) {
   }
   if (effort == PartitionEffort::high) {
     plan = Plan{};
+    plan.attempts = 6;
     plan.fm_rounds = 20;
     plan.fm_improvement = 5000;
     plan.fm_budget = 1000;
@@ -195,7 +195,11 @@ inline BlockState partition_levels(const LevelGraph& finest, std::size_t k, Weig
     while (tree.num_blocks() < wanted) {
       {
         const PhaseTimer timer(plan.phases, Phase::split);
-        splitter.run(graph, {.attempts = plan.attempts, .repetitions = plan.repetitions, .seed = level_key},
+        splitter.run(graph,
+                     {.attempts = plan.attempts,
+                      .trials = plan.trials,
+                      .repetitions = plan.repetitions,
+                      .seed = level_key},
                      finest_level, tree, state.block);
       }
       refine();

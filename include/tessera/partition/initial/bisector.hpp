@@ -4,30 +4,31 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <utility>
 
 #include "tessera/core/array.hpp"
 #include "tessera/core/rng.hpp"
-#include "tessera/partition/coarsen/coarsener.hpp"
-#include "tessera/partition/coarsen/contract.hpp"
 #include "tessera/partition/detail/level_graph.hpp"
-#include "tessera/partition/detail/rating_map.hpp"
 #include "tessera/partition/initial/bisection.hpp"
 #include "tessera/partition/initial/fm_bisection.hpp"
 #include "tessera/partition/initial/growing.hpp"
+#include "tessera/partition/initial/serial_coarsener.hpp"
 
 namespace tessera::detail::multilevel {
 
 /// Bisects one small graph with one thread: its own little multilevel scheme.
 ///
-/// Coarsens to a few dozen nodes, tries several constructions there, each refined, keeps the best, and
-/// refines on the way back.
-/// Cost     O(attempts E log n), memory O(E)
-/// Source   Gottesbueren et al., Deep multilevel graph partitioning, ESA 2021, section 4
+/// Coarsens to a few hundred nodes once, then several times from there to a few dozen; tries several
+/// constructions on each of these, each refined; refines on the way back and keeps the best.
+/// Cost     O((attempts + c trials) E log n) with c the share of edges left on a few hundred nodes; memory O(E)
+/// Source   Gottesbueren et al., Deep multilevel graph partitioning, ESA 2021, section 4; differs: attempts share
+///          the finer levels
 class Bisector {
  public:
   struct Options {
     int attempts = 1;     ///< whole multilevel runs; the best is returned
+    int trials = 4;       ///< runs of the coarser levels inside each
     int repetitions = 4;  ///< of each construction on the coarsest graph
     std::uint64_t seed = 0;
   };
@@ -35,41 +36,63 @@ class Bisector {
   void run(const LevelGraph& graph, const BisectionTargets& targets, const Options& options,
            Bisection& result) {
     for (int attempt = 0; attempt < options.attempts; ++attempt) {
-      const std::uint64_t key = hash(options.seed, static_cast<std::uint64_t>(attempt));
       Bisection& state = attempt == 0 ? result : attempt_;
-      once(graph, targets, options, key, state);
+      const std::uint64_t key = hash(options.seed, static_cast<std::uint64_t>(attempt));
+      const std::size_t shared = coarsen(graph, targets, kShared, key);
+      const LevelGraph& middle = shared == 0 ? graph : level_[shared - 1].graph;
+      for (int trial = 0; trial < options.trials; ++trial) {
+        Bisection& inner = trial == 0 ? state : middle_;
+        once(middle, targets, options, hash(key, 1, static_cast<std::uint64_t>(trial)), inner);
+        if (trial > 0 && inner.rank(targets) < state.rank(targets)) std::swap(state, middle_);
+      }
+      uncoarsen(graph, targets, 0, state);
       if (attempt > 0 && state.rank(targets) < result.rank(targets)) std::swap(result, attempt_);
     }
   }
 
  private:
   static constexpr std::size_t kCoarsest = 40;
+  static constexpr std::size_t kShared = 400;
+
+  struct Level {
+    LevelGraph graph;
+    Array<NodeId> coarse;  // where the nodes of the next finer graph lie
+  };
+
+  // Adds levels below `graph` until it has at most `nodes` nodes; returns how many levels there are then.
+  std::size_t coarsen(const LevelGraph& graph, const BisectionTargets& targets, std::size_t nodes,
+                      std::uint64_t key) {
+    const Weight lightest = std::min(targets.target[0], targets.target[1]);
+    const LevelGraph* bottom = &graph;
+    while (bottom->num_nodes > nodes) {
+      const Weight max_weight = std::max(bottom->max_node_weight, lightest / 12);
+      Level next;
+      if (!coarsener_.run(*bottom, max_weight, hash(key, 2, level_.size()), next.coarse, next.graph)) break;
+      level_.push_back(std::move(next));
+      bottom = &level_.back().graph;
+    }
+    return level_.size();
+  }
+
+  // Takes levels away until `keep` are left, refining on each; `finest` lies above the first.
+  void uncoarsen(const LevelGraph& finest, const BisectionTargets& targets, std::size_t keep,
+                 Bisection& state) {
+    while (level_.size() > keep) {
+      const Array<NodeId>& coarse = level_.back().coarse;
+      projected_.resize(coarse.size());
+      for (std::size_t v = 0; v < coarse.size(); ++v) projected_[v] = state.side[coarse[v]];
+      std::swap(projected_, state.side);
+      level_.pop_back();
+      refine_.run(level_.empty() ? finest : level_.back().graph, targets, {}, state);
+    }
+  }
 
   void once(const LevelGraph& graph, const BisectionTargets& targets, const Options& options,
             std::uint64_t key, Bisection& state) {
-    Hierarchy levels;  // of the graphs below `graph`
-    const LevelGraph* bottom = &graph;
-    while (bottom->num_nodes > kCoarsest) {
-      const Weight lightest = std::min(targets.target[0], targets.target[1]);
-      const Weight max_weight = std::max(bottom->max_node_weight, lightest / 12);
-      cluster(*bottom, max_weight, hash(key, 1, levels.graph.size()));
-      Array<NodeId> coarse;
-      const std::size_t nodes = number_clusters(cluster_, coarse);
-      if (20 * nodes > 19 * bottom->num_nodes) break;
-      levels.graph.push_back(contract(*bottom, coarse, nodes));
-      levels.coarse.push_back(std::move(coarse));
-      bottom = &levels.graph.back();
-    }
-    construct(*bottom, targets, options, key, state);
-    while (!levels.graph.empty()) {
-      const Array<NodeId>& coarse = levels.coarse.back();
-      trial_.side.resize(coarse.size());
-      for (std::size_t v = 0; v < coarse.size(); ++v) trial_.side[v] = state.side[coarse[v]];
-      std::swap(trial_.side, state.side);
-      levels.graph.pop_back();
-      levels.coarse.pop_back();
-      refine_.run(levels.graph.empty() ? graph : levels.graph.back(), targets, {}, state);
-    }
+    const std::size_t above = level_.size();
+    coarsen(graph, targets, kCoarsest, key);
+    construct(level_.empty() ? graph : level_.back().graph, targets, options, key, state);
+    uncoarsen(graph, targets, above, state);
   }
 
   // The best of several constructions, each refined.
@@ -88,57 +111,12 @@ class Bisector {
     }
   }
 
-  // Label propagation, one node after the other.
-  void cluster(const LevelGraph& graph, Weight max_weight, std::uint64_t key) {
-    const std::size_t n = graph.num_nodes;
-    cluster_.resize(n);
-    cluster_weight_.resize(n);
-    order_.resize(n);
-    for (std::size_t v = 0; v < n; ++v) {
-      cluster_[v] = order_[v] = static_cast<NodeId>(v);
-      cluster_weight_[v] = graph.weight_of(v);
-    }
-    shuffle(order_.span(),
-            CounterRng({static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)}, 1, 0));
-    std::size_t clusters = n;
-    for (int round = 0; round < 2; ++round) {
-      for (const NodeId v : order_) join_best(graph, v, max_weight, key + v);
-    }
-    for (const Weight weight : cluster_weight_) clusters -= weight == 0 ? 1u : 0u;
-    if (2 * clusters > n) match_two_hop(graph, max_weight, cluster_, cluster_weight_);
-  }
-
-  void join_best(const LevelGraph& graph, NodeId v, Weight max_weight, std::uint64_t key) {
-    rating_.clear();
-    graph.for_neighbors(v, [&](NodeId u, Weight w) { rating_.add(cluster_[u], w); });
-    const NodeId own = cluster_[v];
-    const Weight weight = graph.weight_of(v);
-    NodeId best = own;
-    Weight best_rating = 0;
-    std::uint32_t best_tie = 0;
-    for (const RatingMap::Entry& entry : rating_.entries()) {
-      if (entry.weight < best_rating) continue;
-      if (entry.key != own && cluster_weight_[entry.key] + weight > max_weight) continue;
-      const std::uint32_t tie = tie_break(key, entry.key);
-      if (entry.weight > best_rating || tie > best_tie) {
-        best = entry.key;
-        best_rating = entry.weight;
-        best_tie = tie;
-      }
-    }
-    cluster_weight_[own] -= weight;
-    cluster_weight_[best] += weight;
-    cluster_[v] = best;
-  }
-
+  SerialCoarsener coarsener_;
   FmBisection refine_;
   RegionGrowing growing_;
-  Bisection trial_;
-  Bisection attempt_;
-  RatingMap rating_;
-  Array<NodeId> cluster_;
-  Array<Weight> cluster_weight_;
-  Array<NodeId> order_;
+  std::deque<Level> level_;  // below the graph, finest first
+  Bisection trial_, middle_, attempt_;
+  Array<std::uint8_t> projected_;
 };
 
 }  // namespace tessera::detail::multilevel

@@ -40,43 +40,46 @@ class RefineFm {
   /// Returns by how much the cut fell.
   Weight run(const LevelGraph& graph, const Options& options, BlockState& state) {
     if (options.rounds <= 0 || state.num_blocks() < 2) return 0;
+    return graph.wide_edge_weight.empty() ? run(graph, options, narrow_, state)
+                                          : run(graph, options, wide_, state);
+  }
+
+ private:
+  template <class W>
+  Weight run(const LevelGraph& graph, const Options& options, std::vector<GroupSearch<W>>& search,
+             BlockState& state) {
     Weight cut = cut_of(graph, state.block);
     const Weight before = cut;
     const std::size_t groups = std::clamp<std::size_t>(
         graph.col.size() / options.group_edges, 1, std::min<std::size_t>(kMaxGroups, state.num_blocks() / 2));
-    if (search_.size() < groups) search_.resize(groups);
+    if (search.size() < groups) search.resize(groups);
     BlockGroups grouping;
     if (groups > 1) grouping.survey(graph, state);
-    board_.reset(graph.num_nodes);
-    board_.group.assign(state.num_blocks(), 0);
+    group_.assign(state.num_blocks(), 0);
     double work = 0;
     const double allowed = options.budget * static_cast<double>(graph.col.size());
     for (int round = 0; round < options.rounds && cut > 0 && work < allowed; ++round) {
       const std::uint64_t key = hash(options.key, static_cast<std::uint64_t>(round));
-      if (groups > 1) {
-        grouping.assign(groups, key, board_.group);
-        board_.reset(graph.num_nodes);
-        for (std::size_t g = 0; g < groups; ++g) search_[g].clear();
-      } else if (round == 0) {
-        search_[0].clear();
-      }
       if (groups > 1 || round == 0) {
+        if (groups > 1) grouping.assign(groups, key, group_);
+        board_.reset(state.block, group_);
+        for (std::size_t g = 0; g < groups; ++g) search[g].clear(state.num_blocks());
         collect_border(graph, key, state);
       } else {
-        next_border(key);
+        next_border(search[0].rows(), key);
       }
       group_by(
-          border_.size(), groups,
-          [&](std::size_t i) { return std::size_t{board_.group[state.block[border_[i]]]}; }, by_group_);
+          border_.size(), groups, [&](std::size_t i) { return std::size_t{board_.mark[border_[i]].group}; },
+          by_group_);
       for (NodeId& i : by_group_.member) i = border_[i];
       Array<Weight> gains(groups);
       Array<std::size_t> works(groups);
       const auto budget =
           static_cast<std::size_t>(std::min(1e18, (allowed - work) / static_cast<double>(groups)));
       parallel_blocks(groups, [&](std::size_t g) {
-        gains[g] = search_[g].run(graph, static_cast<std::uint32_t>(g), by_group_[g],
-                                  {.seeds = options.seeds, .budget = budget}, state, board_);
-        works[g] = search_[g].work();
+        gains[g] = search[g].run(graph, static_cast<std::uint32_t>(g), by_group_[g],
+                                 {.seeds = options.seeds, .budget = budget}, state, board_);
+        works[g] = search[g].work();
       });
       const Weight gain = std::accumulate(gains.begin(), gains.end(), Weight{0});
       work += static_cast<double>(std::accumulate(works.begin(), works.end(), std::size_t{0}));
@@ -87,21 +90,22 @@ class RefineFm {
     return before - cut;
   }
 
- private:
   static constexpr std::size_t kMaxGroups = 64;
 
   // Nodes with a neighbour in another block of their group, shuffled.
   void collect_border(const LevelGraph& graph, std::uint64_t key, const BlockState& state) {
+    const SearchBoard::Mark* const mark = board_.mark.data();
+    const Block* const block = state.block.data();
     parallel_collect(
         graph.num_nodes,
         [&](std::size_t v) {
-          const Block own = state.block.data()[v];
-          const std::uint32_t group = board_.group.data()[own];
+          const Block own = block[v];
+          const std::uint32_t group = mark[v].group;
           const auto begin = static_cast<std::size_t>(graph.row_ptr[v]),
                      end = static_cast<std::size_t>(graph.row_ptr[v + 1]);
           for (std::size_t e = begin; e < end; ++e) {
-            const Block b = state.block.data()[graph.col[e]];
-            if (b != own && board_.group.data()[b] == group) return true;
+            const NodeId u = graph.col[e];
+            if (block[u] != own && group_.data()[block[u]] == group) return true;
           }
           return false;
         },
@@ -110,12 +114,13 @@ class RefineFm {
   }
 
   // Of one group every node that may be on the border has a row by now.
-  void next_border(std::uint64_t key) {
+  template <class W>
+  void next_border(const ConnectionRows<W>& rows, std::uint64_t key) {
     border_.clear();
-    for (std::size_t i = 0; i < search_[0].num_met(); ++i) {
-      if (search_[0].on_border(i)) border_.push_back(search_[0].met(i));
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (rows.on_border(i)) border_.push_back(rows.node(i));
+      board_.mark[rows.node(i)].locked = 0;
     }
-    for (SearchBoard::Mark& mark : board_.mark) mark.locked = 0;
     shuffle_border(key);
   }
 
@@ -130,7 +135,9 @@ class RefineFm {
     for (std::size_t i = 0; i < border_.size(); ++i) border_[i] = static_cast<NodeId>(keyed_[i]);
   }
 
-  std::vector<GroupSearch> search_;
+  std::vector<GroupSearch<std::int32_t>> narrow_;
+  std::vector<GroupSearch<Weight>> wide_;
+  Array<std::uint32_t> group_;  // of a block
   SearchBoard board_;
   Array<NodeId> border_;
   Array<std::uint64_t> keyed_;

@@ -8,84 +8,53 @@
 #include <cstdlib>
 #include <limits>
 #include <span>
-#include <vector>
 
 #include "tessera/core/array.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/rng.hpp"
 #include "tessera/partition/detail/level_graph.hpp"
 #include "tessera/partition/detail/loops.hpp"
-#include "tessera/partition/detail/rating_map.hpp"
 #include "tessera/partition/refine/block_state.hpp"
+#include "tessera/partition/refine/connection_rows.hpp"
 
 namespace tessera::detail::multilevel {
 
-/// How strongly a node is bound to a block.
-struct Connection {
-  Block block;
-  Weight weight;
-};
-
-/// What the searches of one round share. A search writes what belongs to nodes in blocks of its own group.
+/// What the searches of one round share. `group` is frozen during a round; all else that belongs to a node, its
+/// block included, is read and written by the search of its group alone.
 ///
-/// Shapes   mark [n], group [k]
+/// Shapes   mark [n]
 struct SearchBoard {
   struct Mark {
+    std::uint32_t group;      ///< of the node's block
     std::uint32_t row;        ///< index in the group's rows plus one; 0 has none
     std::uint32_t heap_slot;  ///< position in the group's heap plus one; 0 is not in it
     std::uint32_t locked;     ///< moved in this round
   };
   Array<Mark> mark;
-  Array<std::uint32_t> group;  ///< of a block
 
-  void reset(std::size_t nodes) {
-    mark.resize(nodes);
-    parallel_for(nodes, kNodeGrain, [&](std::size_t begin, std::size_t end) {
-      std::fill(mark.data() + begin, mark.data() + end, Mark{0, 0, 0});
+  /// Clears all marks; group_of [k] gives the group of a block.
+  void reset(std::span<const Block> block, std::span<const std::uint32_t> group_of) {
+    mark.resize(block.size());
+    parallel_for(block.size(), kNodeGrain, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t v = begin; v < end; ++v) {
+        mark.data()[v] = {group_of.data()[block.data()[v]], 0, 0, 0};
+      }
     });
   }
-};
-
-/// Rows of connections behind each other; what was handed out stays where it is.
-class ConnectionRows {
- public:
-  Connection* take(std::size_t count) {
-    if (used_ + count > room_) {
-      const std::size_t chunk = next_++;
-      if (chunk == chunks_.size()) chunks_.emplace_back();
-      room_ = std::max(count, kChunk);
-      chunks_[chunk].resize(room_);
-      room_ = chunks_[chunk].size();
-      at_ = chunks_[chunk].data();
-      used_ = 0;
-    }
-    used_ += count;
-    return at_ + used_ - count;
-  }
-  /// Takes everything back.
-  void clear() noexcept {
-    next_ = 0;
-    used_ = room_ = 0;
-  }
-
- private:
-  static constexpr std::size_t kChunk = 1 << 15;
-
-  std::vector<Array<Connection>> chunks_;
-  std::size_t next_ = 0;
-  Connection* at_ = nullptr;
-  std::size_t used_ = 0, room_ = 0;
 };
 
 /// Local k-way FM searches among the blocks of one group: start at a few border nodes, make the best move,
 /// go on with the neighbours through worse cuts, go back to the best state seen.
 ///
-/// Blocks outside the group neither give nor take nodes, so nothing that happens there changes a gain in
-/// here: groups are searched at the same time, and every gain is exact.
+/// Nodes move between blocks of their group only, and a gain counts only neighbours in the group: the rest of the
+/// cut stays as it is wherever they go. So groups are searched at the same time without reading a thing
+/// that another may change, and every gain is exact.
+/// Shapes   W holds the sum of all edge weights
 /// Cost     O(degree) for every node met and every move made or undone, O(log n) per step
 /// Source   Gottesbueren et al., Scalable shared-memory hypergraph partitioning, ALENEX 2021 (localised FM);
 ///          Osipov and Sanders, n-level graph partitioning, 2010 (when to stop); differs: groups of blocks
 ///          instead of shared blocks and a roll-back of races
+template <class W>
 class GroupSearch {
  public:
   struct Options {
@@ -94,10 +63,7 @@ class GroupSearch {
   };
 
   /// Forgets all rows: the blocks have changed from outside, or the groups have.
-  void clear() {
-    row_.clear();
-    rows_.clear();
-  }
+  void clear(std::size_t blocks) { rows_.clear(blocks); }
 
   /// Searches from `border`, nodes of the group's blocks; returns by how much the cut fell.
   Weight run(const LevelGraph& graph, std::uint32_t group, std::span<const NodeId> border,
@@ -107,10 +73,6 @@ class GroupSearch {
     board_ = &board;
     group_ = group;
     work_ = 0;
-    if (blocks_ != state.num_blocks()) {
-      blocks_ = state.num_blocks();
-      rating_ = RatingMap(blocks_);
-    }
     patience_ = static_cast<Weight>(std::bit_width(graph.num_nodes) * 2 / 3);
     Weight gain = 0;
     for (std::size_t i = 0; i < border.size() && work_ < options.budget; i += options.seeds) {
@@ -121,29 +83,15 @@ class GroupSearch {
 
   std::size_t work() const noexcept { return work_; }
 
-  /// Nodes that have a row: all that were met since the last clear.
-  std::size_t num_met() const noexcept { return row_.size(); }
-  NodeId met(std::size_t i) const noexcept { return row_[i].node; }
-  /// Whether a met node has neighbours in other blocks of the group.
-  bool on_border(std::size_t i) const noexcept {
-    const Row& row = row_.data()[i];
-    const Block own = state_->block.data()[row.node];
-    return std::any_of(row.first, row.first + row.size,
-                       [own](const Connection& c) { return c.block != own && c.weight != 0; });
-  }
+  /// The nodes met since the last clear, and what they are bound to.
+  const ConnectionRows<W>& rows() const noexcept { return rows_; }
 
  private:
+  static constexpr Weight kNoMove = ConnectionRows<W>::kNoMove;
   static constexpr std::size_t kMaxMoves = 1000;
   static constexpr Weight kMaxGain = Weight{1} << 40;  // in the decision to stop: squares must not overflow
   static constexpr std::size_t kHubDegree = 1000;  // hubs do not spread a search and are met as seeds only
 
-  // A node with k neighbours or more has an entry for every block, in order; others list the blocks they touch.
-  struct Row {
-    Connection* first;
-    NodeId node;
-    std::uint32_t size;
-    Block target;
-  };
   struct Item {
     Weight gain;
     NodeId node;
@@ -154,12 +102,6 @@ class GroupSearch {
     Block to;
   };
 
-  bool mine(Block block) const noexcept { return board_->group.data()[block] == group_; }
-  // Other groups may be moving v, but never into or out of this one.
-  Block block_of(NodeId v) const noexcept {
-    return std::atomic_ref<Block>(state_->block.data()[v]).load(std::memory_order_relaxed);
-  }
-  void set_block(NodeId v, Block block) noexcept { atomic_set(state_->block.data()[v], block); }
   SearchBoard::Mark& mark(NodeId v) noexcept { return board_->mark.data()[v]; }
 
   Weight search(std::span<const NodeId> seeds) {
@@ -176,7 +118,7 @@ class GroupSearch {
     uint128 squares = 0;
     while (!heap_.empty() && moves_.size() < kMaxMoves) {
       const Item top = heap_.data()[0];
-      const Weight gain = choose_target(row_of(top.node));
+      const Weight gain = gain_of(top.node, true);
       if (gain != top.gain) {  // a block has filled up or has room again since
         if (gain == kNoMove) {
           pop();
@@ -186,7 +128,7 @@ class GroupSearch {
         continue;
       }
       pop();
-      move(top.node, row_of(top.node).target);
+      move(top.node, rows_.target(mark(top.node).row - 1));
       total += gain;
       if (total > best) {
         best = total;
@@ -215,71 +157,59 @@ class GroupSearch {
     return best;
   }
 
-  Row& row_of(NodeId v) noexcept { return row_.data()[mark(v).row - 1]; }
+  Weight gain_of(NodeId v, bool fresh) noexcept {
+    return rows_.gain(mark(v).row - 1, *state_, graph_->weight_of(v), fresh);
+  }
 
-  // Lists what v is bound to in the group.
   void meet(NodeId v) {
-    const std::size_t degree = graph_->degree(v);
-    work_ += degree;
-    const bool dense = degree >= blocks_;
-    Connection* const first = rows_.take(dense ? blocks_ : degree);
-    std::size_t size = blocks_;
-    if (dense) {
-      for (std::size_t b = 0; b < blocks_; ++b) first[b] = {static_cast<Block>(b), 0};
-      graph_->for_neighbors(v, [&](NodeId u, Weight w) {
-        const Block b = block_of(u);
-        if (mine(b)) first[b].weight += w;
-      });
-    } else {
-      rating_.clear();
-      graph_->for_neighbors(v, [&](NodeId u, Weight w) {
-        const Block b = block_of(u);
-        if (mine(b)) rating_.add(b, w);
-      });
-      size = rating_.size();
-      Connection* to = first;
-      for (const RatingMap::Entry& entry : rating_.entries()) *to++ = {entry.key, entry.weight};
-    }
-    row_.push_back({first, v, static_cast<std::uint32_t>(size), 0});
-    mark(v).row = static_cast<std::uint32_t>(row_.size());
+    work_ += graph_->degree(v);
+    const Block* const block = state_->block.data();
+    const SearchBoard::Mark* const marks = board_->mark.data();
+    const std::size_t row = rows_.meet(
+        *graph_, v, block[v], [&](NodeId u) { return marks[u].group == group_; },
+        [&](NodeId u) { return block[u]; });
+    mark(v).row = static_cast<std::uint32_t>(row + 1);
   }
 
   // Puts a met node into the heap if it can go anywhere.
   void enter(NodeId v) {
-    const Weight gain = choose_target(row_of(v));
+    const Weight gain = gain_of(v, false);
     if (gain == kNoMove) return;
     heap_.push_back({gain, v});
     sift_up(heap_.size() - 1, {gain, v});
   }
 
-  void move(NodeId v, Block to) {
-    const Block from = block_of(v);
+  void place_in(NodeId v, Block from, Block to) noexcept {
     const Weight node = graph_->weight_of(v);
-    set_block(v, to);
+    state_->block.data()[v] = to;
     state_->weight.data()[from] -= node;
     state_->weight.data()[to] += node;
+    rows_.moved(mark(v).row - 1, to);
+    work_ += graph_->degree(v);
+  }
+
+  void move(NodeId v, Block to) {
+    const Block from = rows_.block(mark(v).row - 1);
+    place_in(v, from, to);
     moves_.push_back({v, from, to});
     mark(v).locked = 1;
-    const std::size_t degree = graph_->degree(v);
-    const bool spread = degree <= kHubDegree;
-    work_ += degree;
+    const bool spread = graph_->degree(v) <= kHubDegree;
     graph_->for_neighbors(v, [&](NodeId u, Weight w) {
-      if (!mine(block_of(u))) return;
       const SearchBoard::Mark at = mark(u);
+      if (at.group != group_) return;
       if (at.row == 0) {
         if (!spread || graph_->degree(u) > kHubDegree) return;
         meet(u);
         enter(u);
         return;
       }
-      Row& row = row_.data()[at.row - 1];
-      shift(row, from, to, w);
+      rows_.shift(at.row - 1, from, to, w, *state_, graph_->weight_of(u));
       if (at.locked != 0) return;
       if (at.heap_slot == 0) {
         if (spread && graph_->degree(u) <= kHubDegree) enter(u);
         return;
       }
-      const Weight gain = choose_target(row);
+      const Weight gain = gain_of(u, false);
       if (gain == kNoMove) {
         remove(u);
       } else {
@@ -289,70 +219,14 @@ class GroupSearch {
   }
 
   void undo(const Move& made) {
-    const Weight node = graph_->weight_of(made.node);
-    set_block(made.node, made.from);
-    state_->weight.data()[made.to] -= node;
-    state_->weight.data()[made.from] += node;
+    place_in(made.node, made.to, made.from);
     mark(made.node).locked = 0;
-    work_ += graph_->degree(made.node);
     graph_->for_neighbors(made.node, [&](NodeId u, Weight w) {
-      if (mine(block_of(u)) && mark(u).row != 0) shift(row_of(u), made.to, made.from, w);
+      const SearchBoard::Mark at = mark(u);
+      if (at.group == group_ && at.row != 0) {
+        rows_.shift(at.row - 1, made.to, made.from, w, *state_, graph_->weight_of(u));
+      }
     });
-  }
-
-  // Weight goes from one block to another in a row. A row never outgrows the number of neighbours.
-  void shift(Row& row, Block from, Block to, Weight weight) noexcept {
-    Connection* const first = row.first;
-    std::uint32_t size = row.size;
-    if (size == blocks_) {
-      first[from].weight -= weight;
-      first[to].weight += weight;
-      return;
-    }
-    Connection* at_to = nullptr;
-    Connection* at_from = nullptr;
-    for (std::uint32_t i = 0; i < size; ++i) {
-      if (first[i].block == from) at_from = first + i;
-      if (first[i].block == to) at_to = first + i;
-    }
-    at_from->weight -= weight;
-    if (at_to != nullptr) at_to->weight += weight;
-    if (at_from->weight == 0) {
-      if (at_to == nullptr) {
-        *at_from = {to, weight};
-      } else {
-        *at_from = first[--size];
-      }
-    } else if (at_to == nullptr) {
-      first[size++] = {to, weight};
-    }
-    row.size = size;
-  }
-
-  static constexpr Weight kNoMove = std::numeric_limits<Weight>::min();
-
-  // The gain of moving a met node to its best block with room, noted as its target; kNoMove if there is none.
-  Weight choose_target(Row& row) noexcept {
-    const Connection* const first = row.first;
-    const Block own = block_of(row.node);
-    const Weight node = graph_->weight_of(row.node);
-    const Weight* const weight = state_->weight.data();
-    const Weight* const limit = state_->limit.data();
-    Weight internal = 0, best = 0, best_room = 0;
-    for (std::uint32_t i = 0; i < row.size; ++i) {
-      const Connection c = first[i];
-      if (c.block == own) {
-        internal = c.weight;
-        continue;
-      }
-      if (c.weight < best) continue;
-      const Weight room = limit[c.block] - weight[c.block] - node;
-      if (room < 0 || (c.weight == best && room <= best_room)) continue;
-      best = c.weight;
-      best_room = room;
-      row.target = c.block;
-    }
-    return best == 0 ? kNoMove : best - internal;
   }
 
   // A binary max-heap that knows where every node stands.
@@ -403,14 +277,11 @@ class GroupSearch {
   BlockState* state_ = nullptr;
   SearchBoard* board_ = nullptr;
   std::uint32_t group_ = 0;
-  std::size_t blocks_ = 0;
   std::size_t work_ = 0;
   Weight patience_ = 0;
-  Array<Row> row_;
-  ConnectionRows rows_;
+  ConnectionRows<W> rows_;
   Array<Item> heap_;
   Array<Move> moves_;
-  RatingMap rating_;
 };
 
 }  // namespace tessera::detail::multilevel
