@@ -40,13 +40,13 @@ const Dataset& bags() {
   return data;
 }
 
-AnyModel<> plain() {
-  return GcnNet<>({.in = 120, .hidden = 16, .out = 4, .layers = 3, .dropout = 0.3f, .seed = 1});
+AnyModel<> plain(float dropout = 0.3f) {
+  return GcnNet<>({.in = 120, .hidden = 16, .out = 4, .layers = 3, .dropout = dropout, .seed = 1});
 }
 
 template <class P>
-AnyModel<> with_history(P policy) {
-  return HistoryModel<AnyModel<>, P>(plain(), kNodes, {}, policy);
+AnyModel<> with_history(P policy, float dropout = 0.3f) {
+  return HistoryModel<AnyModel<>, P>(plain(dropout), kNodes, {}, policy);
 }
 
 std::vector<double> losses(AnyModel<> model, AnySampler sampler, std::size_t threads = 4,
@@ -90,4 +90,7 @@ TEST_CASE("Every method learns, the same bits for any number of threads", "[hist
         HaloSampler(parts, {.clusters_per_batch = 2, .halo_rows = HaloRows::all}));
   check([] { return with_history(PullHistory{}); },
         ControlVariateSampler({.layers = 3, .fanout = 2, .batches = {.batch_size = 300}}));
+  check([] { return with_history(ControlVariateDropout{.dropout = 0.3f}, 0); },
+        ControlVariateSampler(
+            {.layers = 3, .fanout = 2, .noise_columns = true, .batches = {.batch_size = 300}}));
 }
