@@ -62,10 +62,33 @@ struct QuantAttentionOp {
     return round_clamped(score(e, h) * g.inverse[0], g.low[0], g.high[0]) * g.scale[0];
   }
 
+  /// Which shares dropout leaves (kernels/edge_dropout.hpp), eight heads from one draw.
+  void draw_shares() {
+    if (options.dropout.probability == 0.0f) return;
+    const std::size_t heads = options.heads;
+    const std::uint32_t threshold = dropout_threshold(options.dropout);
+    alive.resize(a.forward.num_edges() * heads);
+    parallel_for(a.num_dst(), 64, [&](std::size_t i, std::size_t end) {
+      for (; i < end; ++i) {
+        for (std::size_t e = a.forward.begin(i); e < a.forward.end(i); ++e) {
+          for (std::size_t first = 0; first < heads; first += 8) {
+            const auto words = philox4x32({a.forward.col[e], options.dropout.call,
+                                           static_cast<std::uint32_t>(first / 8), static_cast<NodeId>(i)},
+                                          options.dropout.key);
+            for (std::size_t h = first; h < std::min(heads, first + 8); ++h) {
+              const std::uint32_t bits = (words[h % 8 / 2] >> (h % 2 == 0 ? 0 : 16)) & 0xffffu;
+              alive[e * heads + h] = bits >= threshold ? 1 : 0;
+            }
+          }
+        }
+      }
+    });
+  }
+
   /// share and factor from score.
   void fill_shares(bool rounds_shares) {
     const T slope = static_cast<T>(options.slope);
-    if (options.dropout.probability > 0.0f) alive.resize(a.forward.num_edges() * options.heads);
+    draw_shares();
     parallel_for(a.num_dst(), 64, [&](std::size_t i, std::size_t end) {
       for (; i < end; ++i) {
         const std::size_t first = a.forward.begin(i);
@@ -82,17 +105,13 @@ struct QuantAttentionOp {
           T codes{0};
           for (std::size_t e = first; e < last; ++e) {
             // The largest share is exp(0) = 1 before the division.
-            const T code = std::nearbyint(share(e, h) * static_cast<T>(kShareCodes));
+            const T code = (share(e, h) * static_cast<T>(kShareCodes) + kRounder<T>)-kRounder<T>;
             factor(e, h) = code;
             codes += code;
             share(e, h) /= total;
           }
           for (std::size_t e = first; e < last; ++e) {
             const T used = rounds_shares ? factor(e, h) / codes : share(e, h);
-            if (!alive.empty()) {
-              alive[e * options.heads + h] =
-                  edge_dropout_keeps(options.dropout, static_cast<NodeId>(i), a.forward.col[e], h) ? 1 : 0;
-            }
             factor(e, h) = used * dropout_factor(e, h);
           }
         }
