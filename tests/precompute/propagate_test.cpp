@@ -176,6 +176,29 @@ TEST_CASE("propagate: a memory budget narrows panels and changes nothing else", 
   CHECK_THROWS_AS(sign.run({.memory_budget = owned + two, .panel = 37}), ConfigError);
 }
 
+TEST_CASE("propagate: wide features are cut into panels that stay in the cache", "[propagate]") {
+  const Sign sign;
+  std::size_t panels = 0;
+  const auto count = [&](const PropagateProgress& p) { panels = p.num_panels; };
+  const auto panels_of = [&](std::size_t cols, ElementType element) {
+    Tensor<float> x(sign.x.rows(), cols);
+    for (std::size_t i = 0; i < x.rows(); ++i) {
+      for (std::size_t j = 0; j < cols; ++j) x(i, j) = static_cast<float>(i * 31 + j * 7 % 11) * 0.125f;
+    }
+    const HopFeatures cut = propagate(sign.gcn, 2, x.view(), {.element = element, .progress = count});
+    const std::size_t chosen = panels;
+    const HopFeatures whole =
+        propagate(sign.gcn, 2, x.view(), {.element = element, .panel = cols, .progress = count});
+    CHECK(panels == 1);
+    CHECK(same(cut, whole));
+    return chosen;
+  };
+  CHECK(panels_of(128, ElementType::f32) == 1);
+  CHECK(panels_of(129, ElementType::f32) == 3);
+  CHECK(panels_of(256, ElementType::bf16) == 1);
+  CHECK(panels_of(300, ElementType::bf16) == 3);
+}
+
 TEST_CASE("propagate: a subset of rows is the rows of the whole", "[propagate]") {
   const Folder folder("propagate-rows");
   const Sign sign;

@@ -44,7 +44,7 @@ struct PropagateOptions {
   std::span<const NodeId> rows = {};       ///< nodes to keep, in this order; empty keeps all
   std::filesystem::path file = {};         ///< where to; empty: memory
   std::size_t memory_budget = 0;           ///< bytes beside graph and x; 0: what the machine has
-  std::size_t panel = 0;                   ///< columns at a time; 0: as many as the budget allows
+  std::size_t panel = 0;                   ///< columns at a time; 0: what is fastest within the budget
   std::function<void(const PropagateProgress&)> progress =
       {};  ///< may throw to stop; a file target can be resumed
 };
