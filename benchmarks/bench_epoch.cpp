@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Seconds per training epoch, full batch and Cluster-GCN, on graphs of the published shapes, and where the
-// time goes.
+// time goes; and of features taken in as a matrix or by their entries (`FitOptions::sparse_below`).
 //
 //   bench_epoch                      1/50 of the nodes
 //   bench_epoch --scale 1            Reddit and Amazon2M as large as published (needs about 12 GB)
@@ -153,6 +153,54 @@ void run_shape(const Shape& shape, const Options& options, const Machine& machin
   std::printf("\n");
 }
 
+/// Every element of the features is kept with probability `density` and 0 otherwise.
+void thin(Tensor<float>& x, double density) {
+  const RngKey key = make_key(7, 0, Purpose::generate);
+  parallel_for(x.rows(), 256, [&](std::size_t i, std::size_t end) {
+    for (; i < end; ++i) {
+      CounterRng rng(key, 0, i);
+      for (float& v : x.view().row(i)) v = rng.uniform() < density ? v : 0.0f;
+    }
+  });
+}
+
+/// One epoch with features of several densities, as a matrix and by their entries, in turns.
+void run_densities(const Options& options, Report& report) {
+  if (!options.only.empty() && options.only != "densities") return;
+  CommunityGraphOptions graph;
+  graph.nodes = std::max<std::size_t>(2000, static_cast<std::size_t>(1e6 * options.scale));
+  graph.classes = 10;
+  graph.features = 500;
+  graph.mean_degree = 8;
+  for (const std::size_t hidden : {std::size_t{16}, std::size_t{128}}) {
+    report.begin_group("Features of " + std::to_string(graph.nodes) + " nodes, GCN 500-" +
+                           std::to_string(hidden) + "-10: a matrix against entries",
+                       "to matrix");
+    for (const double density : {0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01}) {
+      Dataset data = generate_community_graph(graph);
+      thin(data.features, density);
+      const auto seconds = [&](double sparse_below) {
+        GcnNet<> model{{.in = 500, .hidden = hidden, .out = 10, .input_dropout = false}};
+        Trainer trainer{model, FullGraphSampler{}, CrossEntropy{}, Adam{.lr = 0.01}};
+        const FitReport fit = trainer.fit(
+            data, {.epochs = options.common.repeats + 1, .eval_every = 0, .sparse_below = sparse_below});
+        std::vector<double> epochs;
+        for (std::size_t e = 1; e < fit.history.size(); ++e) epochs.push_back(fit.history[e].seconds);
+        return std::pair{summarize(std::move(epochs)), fit.history.back().train_loss};
+      };
+      const auto [dense, dense_loss] = seconds(0);
+      const auto [entries, entries_loss] = seconds(1);
+      Row row;
+      row.group = "densities " + std::to_string(hidden);
+      row.name = "density " + std::to_string(density).substr(0, 4) + ", entries";
+      row.timing = entries;
+      row.ratio = dense.median / entries.median;
+      row.checksum = dense_loss - entries_loss;
+      report.add(row);
+    }
+  }
+}
+
 int run(const Options& options) {
   const IsaScope scope(options.common.level());
   return with_threads(options.common.threads, [&] {
@@ -164,6 +212,7 @@ int run(const Options& options) {
               machine, report);
     run_shape({"Amazon2M shape, GCN 100-400-400-47", 2'449'029, 100, 47, 50.5, 1.3, 400, 3, 15'000, 10},
               options, machine, report);
+    run_densities(options, report);
     report.finish();
     return 0;
   });
@@ -179,7 +228,8 @@ int main(int argc, char** argv) {
   app.add_option("--scale", options.scale, "Share of the published number of nodes")
       ->check(CLI::Range(1e-6, 1.0))
       ->capture_default_str();
-  app.add_option("--only", options.only, "Only shapes whose name contains this: Reddit or Amazon2M");
+  app.add_option("--only", options.only,
+                 "Only shapes whose name contains this (Reddit, Amazon2M), or densities");
   return tessera::bench::run_program(app, argc, argv, "bench_epoch",
                                      [&] { return tessera::bench::run(options); });
 }
