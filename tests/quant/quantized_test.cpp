@@ -12,6 +12,7 @@
 #include "support/quant_cases.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/graph/generators.hpp"
+#include "tessera/nn/any_model.hpp"
 #include "tessera/nn/losses/cross_entropy.hpp"
 #include "tessera/nn/optim/adam.hpp"
 #include "tessera/quant/calibrate.hpp"
@@ -98,13 +99,24 @@ Dataset planted() {
       {.nodes = 900, .classes = 4, .features = 16, .mean_degree = 10, .feature_noise = 0.6, .seed = 3});
 }
 
-template <class Net, class P>
-double learned(const Dataset& data, const P& policy, AnySampler sampler, std::size_t epochs = 40) {
-  Quantized<Net, P> model(Net({.in = 16, .hidden = 16, .out = 4, .dropout = 0.2f, .seed = 1}), policy);
+/// A quantised network for `planted`. All tests train the same type, which is compiled once.
+template <class Net>
+AnyModel<> quantized(const Dataset& data, const QuantSettings& settings) {
+  Quantized<Net> model(Net({.in = 16, .hidden = 16, .out = 4, .dropout = 0.2f, .seed = 1}), {settings});
   model.protect(data.graph.view());
+  return model;
+}
+
+double learned(const Dataset& data, AnyModel<>& model, AnySampler sampler, std::size_t epochs) {
   Trainer trainer{model, std::move(sampler), CrossEntropy{}, Adam{.lr = 0.02}};
-  const FitReport fit = trainer.fit(data, {.epochs = epochs});
-  return fit.evaluation.test.metric;
+  return trainer.fit(data, {.epochs = epochs}).evaluation.test.metric;
+}
+
+template <class Net>
+double learned(const Dataset& data, const QuantSettings& settings, AnySampler sampler,
+               std::size_t epochs = 40) {
+  AnyModel<> model = quantized<Net>(data, settings);
+  return learned(data, model, std::move(sampler), epochs);
 }
 
 }  // namespace
@@ -210,10 +222,8 @@ TEST_CASE("a training step is the same for any number of threads", "[quant]") {
   const Dataset data = planted();
   const auto run = [&](std::size_t threads) {
     return with_threads(threads, [&] {
-      Quantized<GcnNet<>, DegreeQuant<4>> model(GcnNet<>({.in = 16, .hidden = 16, .out = 4, .seed = 1}), {});
-      model.protect(data.graph.view());
-      Trainer trainer{model, FullGraphSampler{}, CrossEntropy{}, Adam{.lr = 0.02}};
-      trainer.fit(data, {.epochs = 3});
+      AnyModel<> model = quantized<GcnNet<>>(data, DegreeQuant<4>{}.settings());
+      learned(data, model, FullGraphSampler{}, 3);
       return std::vector<float>(model.parameters().values().begin(), model.parameters().values().end());
     });
   };
@@ -224,20 +234,22 @@ TEST_CASE("a training step is the same for any number of threads", "[quant]") {
 
 TEST_CASE("every way of training with codes learns", "[quant]") {
   const Dataset data = planted();
-  CHECK(learned<GcnNet<>>(data, Qat<8>{}, FullGraphSampler{}) > 0.85);
-  CHECK(learned<GcnNet<>>(data, NoisyQat<8>{}, FullGraphSampler{}) > 0.85);
-  CHECK(learned<GcnNet<>>(data, DegreeQuant<8>{.placement = Placement::faithful}, FullGraphSampler{}) > 0.85);
-  CHECK(learned<GcnNet<>>(data, DegreeQuant<4>{}, FullGraphSampler{}) > 0.8);
-  CHECK(learned<SageNet<>>(data, DegreeQuant<8>{},
+  CHECK(learned<GcnNet<>>(data, Qat<8>{}.settings(), FullGraphSampler{}) > 0.85);
+  CHECK(learned<GcnNet<>>(data, NoisyQat<8>{}.settings(), FullGraphSampler{}) > 0.85);
+  CHECK(learned<GcnNet<>>(data, DegreeQuant<8>{.placement = Placement::faithful}.settings(),
+                          FullGraphSampler{}) > 0.85);
+  CHECK(learned<GcnNet<>>(data, DegreeQuant<4>{}.settings(), FullGraphSampler{}) > 0.8);
+  CHECK(learned<SageNet<>>(data, DegreeQuant<8>{}.settings(),
                            NeighborSampler({.fanouts = {5, 5}, .batches = {.batch_size = 128}}), 15) > 0.8);
 }
 
 TEST_CASE("calibration gives a trained network its ranges", "[quant]") {
   const Dataset data = planted();
-  GcnNet<> net({.in = 16, .hidden = 16, .out = 4, .seed = 1});
-  Trainer trainer{net, FullGraphSampler{}, CrossEntropy{}, Adam{.lr = 0.02}};
-  const double exact = trainer.fit(data, {.epochs = 40}).evaluation.test.metric;
-  Quantized<GcnNet<>> model(std::move(net), {{.range = RangeRule::absolute}});
+  const GcnNet<>::Options options{.in = 16, .hidden = 16, .out = 4, .seed = 1};
+  AnyModel<> trained = GcnNet<>(options);
+  const double exact = learned(data, trained, FullGraphSampler{}, 40);
+  Quantized<GcnNet<>> model(GcnNet<>(options), {{.range = RangeRule::absolute}});
+  copy_parameters(std::as_const(trained).parameters(), model.parameters());
   const auto prepared = prepare_adjacency(data.graph.view(), data.graph.symmetric, model.aggregation());
   const Adjacency a = prepared.adjacency();
   calibrate(model, AdjacencyStack({&a, 1}), data.features.view());
