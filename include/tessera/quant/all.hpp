@@ -13,6 +13,7 @@
 #include "tessera/quant/int8_layer.hpp"
 #include "tessera/quant/int8_model.hpp"
 #include "tessera/quant/observer.hpp"
+#include "tessera/quant/packed_binary.hpp"
 #include "tessera/quant/percentile.hpp"
 #include "tessera/quant/protection.hpp"
 #include "tessera/quant/quant_attention.hpp"
