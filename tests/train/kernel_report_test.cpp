@@ -43,7 +43,7 @@ TEST_CASE("kernel totals add calls by name and hold them to what bounds them", "
 TEST_CASE("a trace holds every call as a complete event", "[profile]") {
   const std::string text = chrome_trace({kCalls[0]}, kBounds);
   CHECK(text ==
-        "{\"traceEvents\":[{\"name\":\"gemm\",\"ph\":\"X\",\"pid\":1,\"tid\":0,\"ts\":0,\"dur\":500000,"
+        "{\"traceEvents\":[{\"name\":\"gemm\",\"ph\":\"X\",\"pid\":1,\"tid\":0,\"ts\":0,\"dur\":5e+05,"
         "\"args\":{"
         "\"bytes\":100,\"flops\":1000,\"of_bound\":0.5}}]}");
   const auto path = std::filesystem::temp_directory_path() / ("tessera-trace-" + std::to_string(::getpid()));
