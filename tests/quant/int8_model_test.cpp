@@ -50,6 +50,11 @@ struct Calibrated {
         x(test::random_matrix<float>(graph.num_cols, options.in, seed + 1)),
         model(Net(options), {settings}),
         adjacency(prepare_adjacency(graph, model.aggregation())) {
+    // Nodes without links would set the ranges before and after a sum alike; then whole and half codes are common, and
+    // halves may round either way in float.
+    for (std::size_t i = x.rows() - 10; i < x.rows(); ++i) {
+      for (float& v : x.row(i)) v *= 0.1f;
+    }
     // Biases and norms away from their initial zeros.
     ParameterBlock<float>& block = model.parameters();
     for (const ParameterInfo& info : block.parameters()) {
@@ -111,7 +116,7 @@ void check_layers(const Calibrated<Net>& c) {
         }
       }
       CHECK(worst <= 1);
-      CHECK(static_cast<double>(differ) < 2e-3 * static_cast<double>(codes.size()));
+      CHECK(static_cast<double>(differ) < 1e-3 * static_cast<double>(codes.size()));
     } else {
       float quantum = model.layer(l).codes.back().scale;
       float weight = 0;
