@@ -8,6 +8,7 @@
 #include "tessera/nn/autograd/op_arena.hpp"
 #include "tessera/nn/autograd/sparse_input.hpp"
 #include "tessera/nn/autograd/tape.hpp"
+#include "tessera/nn/autograd/tape_operator.hpp"
 #include "tessera/nn/autograd/var.hpp"
 #include "tessera/nn/concepts.hpp"
 #include "tessera/nn/init/glorot.hpp"

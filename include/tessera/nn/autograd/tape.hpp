@@ -8,8 +8,6 @@
 #include <iterator>
 #include <memory>
 #include <new>
-#include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -20,40 +18,13 @@
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/convert.hpp"
 #include "tessera/kernels/elementwise.hpp"
+#include "tessera/nn/autograd/detail/tape_node.hpp"
 #include "tessera/nn/autograd/op_arena.hpp"
 #include "tessera/nn/autograd/sparse_input.hpp"
+#include "tessera/nn/autograd/tape_operator.hpp"
 #include "tessera/nn/autograd/var.hpp"
 
 namespace tessera {
-
-template <Real T>
-class Tape;
-
-/// What `Tape::record` stores: the backward half of an operator, a small object that can be moved.
-///
-/// - `op.inputs()`   a range of the Vars the output depends on; absent ones (`Var{}`) are allowed
-/// - `op.reads()`    those of them whose values `vjp` or `jvp` look at; only these stay alive for backward
-/// - `op.reads_narrow()`  optional: those whose values it reads by Tape::narrow
-/// - `op.reads_output()`  whether they look at the output's value; `Op::kName` for messages
-/// - `op.vjp(tape, self)`  reads tape.grad(self), which it may overwrite, and adds to the gradient of each
-///   input that needs one
-/// - `op.jvp(tape, self)`  optional: reads tape.tangent(input) (empty means zero) and fills
-///   tape.make_tangent(self)
-template <class Op, class T>
-concept TapeOperator = std::move_constructible<Op> && requires(const Op& op, Tape<T>& tape, Var self) {
-  { *std::begin(op.inputs()) } -> std::convertible_to<Var>;
-  std::begin(op.reads());
-  { op.reads_output() } -> std::convertible_to<bool>;
-  { Op::kName } -> std::convertible_to<std::string_view>;
-  op.vjp(tape, self);
-};
-
-/// Where an operator puts the gradient of an input: `add` tells whether something is there already.
-template <Real T>
-struct GradSlot {
-  MatrixView<T> grad;
-  bool add = false;
-};
 
 /// Records matrix operators as they run, then walks them backwards (or forwards, for tangents).
 ///
@@ -219,7 +190,7 @@ class Tape {
 
   /// The gradient of a leaf; of an inner node only inside its `vjp`, which may overwrite it. Empty elsewhere.
   MatrixView<T> grad(Var v) {
-    widen_grad(node(v));
+    node(v).widen_grad();
     return node(v).grad;
   }
   /// For the `vjp` of `v`: its gradient in bf16, which it may overwrite.
@@ -252,7 +223,7 @@ class Tape {
   /// copy.
   Tensor<T> take_grad(Var self) {
     TESSERA_ASSERT(light, node(self).operation != nullptr);
-    widen_grad(node(self));
+    node(self).widen_grad();
     return std::move(node(self).owned_grad);
   }
 
@@ -260,7 +231,7 @@ class Tape {
   GradSlot<T> grad_slot(Var v) {
     Node& n = node(v);
     TESSERA_ASSERT(light, n.needs_grad);
-    widen_grad(n);
+    n.widen_grad();
     if (n.has_grad) return {n.grad, true};
     n.owned_grad = Tensor<T>(n.value.rows(), n.value.cols());
     n.grad = n.owned_grad.view();
@@ -370,69 +341,7 @@ class Tape {
  private:
   static constexpr std::size_t kRowGrain = 256;
 
-  struct Operation {
-    void (*vjp)(const void*, Tape&, Var);
-    void (*jvp)(const void*, Tape&, Var);
-    bool (*touched)(const void*, const Tape&);
-    void (*destroy)(void*) noexcept;
-  };
-
-  struct Node {
-    mutable MatrixView<const T> value;  // no data where it is only kept as bf16, or forgotten
-    MatrixView<T> grad;
-    MatrixView<const T> tangent;
-    mutable Tensor<T> owned_value;
-    mutable Tensor<bf16> narrow;  // the value in bf16 ...
-    Tensor<T> owned_grad;
-    Tensor<bf16> narrow_grad;  // instead of grad
-    Tensor<T> owned_tangent;
-    const Operation* operation = nullptr;
-    void* op = nullptr;
-    bool needs_grad = false;
-    bool has_grad = false;
-    bool has_tangent = false;
-    bool kept = false;
-    bool kept_narrow = false;
-    bool widens = false;  // ... which is what it was made as
-    bool viewed = false;
-
-    void drop_narrow() noexcept {
-      narrow = Tensor<bf16>();
-      widens = false;
-    }
-
-    // A leaf's gradient is the caller's and stays.
-    void drop_gradient() noexcept {
-      if (operation == nullptr) return;
-      owned_grad = Tensor<T>();
-      narrow_grad = Tensor<bf16>();
-      grad = {};
-      has_grad = false;
-    }
-    void drop_tangent() noexcept {
-      owned_tangent = Tensor<T>();
-      tangent = {};
-      has_tangent = false;
-    }
-  };
-
-  template <class Op>
-  static constexpr Operation kOperation{
-      [](const void* op, Tape& tape, Var self) { static_cast<const Op*>(op)->vjp(tape, self); },
-      [](const void* op, Tape& tape, Var self) {
-        if constexpr (requires(const Op& o) { o.jvp(tape, self); }) {
-          static_cast<const Op*>(op)->jvp(tape, self);
-        } else {
-          throw ConfigError(message("Tape::jvp: operator ", Op::kName, " has no forward derivative"));
-        }
-      },
-      [](const void* op, const Tape& tape) {
-        for (const Var v : static_cast<const Op*>(op)->inputs()) {
-          if (tape.has_tangent(v)) return true;
-        }
-        return false;
-      },
-      [](void* op) noexcept { std::destroy_at(static_cast<Op*>(op)); }};
+  using Node = detail::TapeNode<T>;
 
   Var append(MatrixView<const T> value) {
     const Var v{static_cast<std::uint32_t>(nodes_.size())};
@@ -457,17 +366,9 @@ class Tape {
     const bool keep_output = op.reads_output();
     Node& n = node(self);
     n.op = ::new (arena_.allocate(sizeof(Op), alignof(Op))) Op(std::move(op));
-    n.operation = &kOperation<Op>;
+    n.operation = &detail::kTapeOperation<T, Op>;
     n.needs_grad = true;
     n.kept = keep_output;
-  }
-
-  static void widen_grad(Node& n) {
-    if (n.narrow_grad.empty()) return;
-    n.owned_grad = Tensor<T>(n.narrow_grad.rows(), n.narrow_grad.cols());
-    n.grad = n.owned_grad.view();
-    convert_rows(std::as_const(n.narrow_grad).view(), n.grad);
-    n.narrow_grad = Tensor<bf16>();
   }
 
   Node& node(Var v) {
