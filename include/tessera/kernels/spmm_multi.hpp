@@ -272,6 +272,15 @@ void merge_multi(const MultiRow<T>& from, std::size_t cols, const MultiRow<T>& t
   take(from.smallest, from.arg_smallest, false, to.smallest, to.arg_smallest);
 }
 
+/// `multi_part` at an instruction set: one compiled copy for all kernels that aggregate so, at a call per row.
+template <class T>
+[[gnu::noinline]] void multi_part_at(Isa isa, const MultiRun<T>& run, const SumsWanted& sums,
+                                     std::size_t cols, const MultiRow<T>& to) noexcept {
+  dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
+    multi_part<decltype(level)::template lanes<T>()>(run, sums, cols, to);
+  });
+}
+
 /// The row of an optional matrix.
 template <class T>
 T* row_or_null(MatrixView<T> m, std::size_t i) noexcept {
@@ -321,16 +330,13 @@ void multi_rows(const CsrView<>& a, MatrixView<const T> x, std::span<const Aggre
             T* const to = place(i, scratch.aggregates());
             const MultiRow<T> row =
                 scratch.row(aggregators, to, row_or_null(saved.arg_max, i), row_or_null(saved.arg_min, i));
-            multi_part<decltype(level)::template lanes<T>()>(run, plan.sums, cols, row);
+            multi_part_at(isa, run, plan.sums, cols, row);
             finish(level, i, run, row, plan.averages, to);
           }
         });
       },
       [&](const HubRow& hub, std::size_t part, EdgeRanges::Entries e) {
-        dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
-          multi_part<decltype(level)::template lanes<T>()>(multi_input(a, x, hub.row, e.first, e.last),
-                                                           plan.sums, cols, part_row(part));
-        });
+        multi_part_at(isa, multi_input(a, x, hub.row, e.first, e.last), plan.sums, cols, part_row(part));
       });
   for (const HubRow& hub : ranges.hubs()) {
     MultiRow<T> row = part_row(hub.first_part);
@@ -490,6 +496,12 @@ void spmm_multi_backward(CsrView<> transpose, CsrView<> a, std::type_identity_t<
 }
 
 #if defined(TESSERA_COMPILED)
+namespace detail {
+TESSERA_INSTANTIATE void multi_part_at<float>(Isa, const MultiRun<float>&, const SumsWanted&, std::size_t,
+                                              const MultiRow<float>&) noexcept;
+TESSERA_INSTANTIATE void multi_part_at<double>(Isa, const MultiRun<double>&, const SumsWanted&, std::size_t,
+                                               const MultiRow<double>&) noexcept;
+}  // namespace detail
 TESSERA_INSTANTIATE void spmm_multi<float>(CsrView<>, MatrixView<const float>, std::span<const Aggregator>,
                                            MatrixView<float>, const MultiSaved<float>&);
 TESSERA_INSTANTIATE void spmm_multi<double>(CsrView<>, MatrixView<const double>, std::span<const Aggregator>,
