@@ -58,7 +58,7 @@ double best_seconds(F&& run) {
 /// Measures this machine at the threads of the moment: a sum over 256 MB, and square products of 1536.
 ///
 /// Cost     about half a second and 300 MB
-TESSERA_DEFINE KernelBounds measure_kernel_bounds();
+KernelBounds measure_kernel_bounds();
 
 #if !defined(TESSERA_COMPILED) || defined(TESSERA_COMPILING)
 TESSERA_DEFINE KernelBounds measure_kernel_bounds() {
