@@ -104,8 +104,12 @@ std::vector<ZooEntry<T>> zoo(float dropout) {
                                 .conv = {.reduce = Reduce::max, .project = true}}));
   add("gcn, entries dropped",
       GcnNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout, .conv = {.entry_dropout = dropout}}));
-  add("gcn, nodes dropped",
-      GcnNet<T>({.in = 5, .hidden = 6, .out = 3, .input_dropout = true, .node_dropout = dropout}));
+  add("gcn, nodes dropped", GcnNet<T>({.in = 5,
+                                       .hidden = 6,
+                                       .out = 3,
+                                       .dropout = dropout,
+                                       .input_dropout = true,
+                                       .node_dropout = dropout}));
   add("sage, entries dropped",
       SageNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout, .conv = {.entry_dropout = dropout}}));
   add("sage, gcn", SageNet<T>({.in = 5,
