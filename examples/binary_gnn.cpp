@@ -90,9 +90,12 @@ std::vector<double> cascade(const examples::Options& o, const DatasetView& data,
       tessera::Trainer trainer{net, tessera::FullGraphSampler{}, tessera::CrossEntropy{}, adam};
       result = trainer.fit(data, fit, rule, ClampAfterSteps{});
     } else {
-      tessera::copy_parameters(std::as_const(before).parameters(), net.parameters());
+      // The real network only teaches the next; later stages go on from the weights before.
+      if (stage != BinaryStage::smooth) {
+        tessera::copy_parameters(std::as_const(before).parameters(), net.parameters());
+      }
       tessera::Trainer trainer{net, tessera::FullGraphSampler{},
-                               tessera::Distill{teacher, tessera::Logit{.alpha = 0.1, .temperature = 3}},
+                               tessera::Distill{teacher, tessera::Logit{.alpha = 0.1, .temperature = 2}},
                                adam};
       result = trainer.fit(data, fit, rule, ClampAfterSteps{});
     }

@@ -126,7 +126,7 @@ void run(const examples::Options& o, const tessera::DatasetView& data, tessera::
       as_trained("fake-" + name, model, bytes);
       const tessera::Int8Model integers = examples::export_trained(o, settings, data, model);
       const auto pattern = prepared(integers.aggregation());
-      table.add(name, bytes, static_cast<std::size_t>(bits),
+      table.add(name, integers.bytes(), 8,
                 [&] { return integers.infer(pattern.adjacency().forward, data.features); });
       if (bits == 8 && !out.empty()) tessera::save_int8<tessera::io::SafetensorsWriter>(integers, out);
     });

@@ -45,6 +45,13 @@ TEST_CASE("TgsNet and BlendNet: gradients of every parameter; shares lie between
   CHECK_THROWS_AS(TgsNet<>({.in = 4, .out = 3, .layers = 1}), ConfigError);
 }
 
+TEST_CASE("tgs_class_weights refuses a class that there is not") {
+  const CsrGraph graph = testing::path(3);
+  const std::vector<std::int32_t> labels{0, -1, 5};
+  REQUIRE_THROWS_AS(detail::tgs_class_weights(graph.view(), labels, 3), IndexError);
+  REQUIRE(detail::tgs_class_weights(graph.view(), labels, 6).size() == 6);
+}
+
 TEST_CASE("fit_tgs: beats labels alone without a teacher, the same on any number of threads") {
   const Dataset data = testing::community_task(600, 3, 3);
   const auto learn = [&](std::size_t threads) {

@@ -31,6 +31,8 @@ TEST_CASE("A history's key tells graphs, features and models apart, and nothing 
   const HistoryCase other(star(40), 8, 4);  // as many nodes and entries
   HistoryCase moved(path(40), 8, 4);
   moved.x(39, 7) += 1;
+  HistoryCase weighed(path(40), 8, 4);
+  weighed.graph.weight.assign(weighed.graph.num_edges(), 0.5f);
   const auto key = [](const HistoryCase& c, const AnyModel<double>& m) {
     return history_key(c.graph.view(), c.x.view(), m);
   };
@@ -41,10 +43,11 @@ TEST_CASE("A history's key tells graphs, features and models apart, and nothing 
   const std::set<std::uint64_t> keys = {want,
                                         key(other, gcn()),
                                         key(moved, gcn()),
+                                        key(weighed, gcn()),
                                         key(data, gcn(7)),
                                         key(data, gcn(6, 3)),
                                         key(data, SageNet<double>({.in = 8, .hidden = 6, .out = 4}))};
-  CHECK(keys.size() == 6);
+  CHECK(keys.size() == 7);
 }
 
 TEST_CASE("A history of another graph or model is refused, its own is taken up", "[history][store]") {

@@ -314,6 +314,24 @@ TEST_CASE("graphs of a batch train with codes", "[quant]") {
   CHECK(size > 0);
 }
 
+TEST_CASE("an adjacency without the coefficients a network wants is refused", "[quant]") {
+  const Dataset data = planted();
+  for (const Placement placement : {Placement::fused, Placement::faithful}) {
+    Quantized<GcnNet<>> model(GcnNet<>({.in = 16, .hidden = 16, .out = 4}), {{.placement = placement}});
+    const TransposedGraph t = transpose(data.graph.view());
+    const Adjacency bare{data.graph.view(), t.graph.view(), t.edge.span()};
+    CHECK_THROWS_AS(calibrate(model, AdjacencyStack({&bare, 1}), data.features.view()), ConfigError);
+  }
+}
+
+TEST_CASE("parameters that do not fit are copied not at all", "[quant]") {
+  const GcnNet<> from({.in = 4, .hidden = 6, .out = 3, .seed = 1});
+  GcnNet<> to({.in = 4, .hidden = 6, .out = 2, .seed = 2});
+  const std::vector<float> before(to.parameters().values().begin(), to.parameters().values().end());
+  CHECK_THROWS_AS(copy_parameters(from.parameters(), to.parameters()), ShapeError);
+  CHECK(std::equal(before.begin(), before.end(), to.parameters().values().begin()));
+}
+
 TEST_CASE("settings that cannot be are refused", "[quant]") {
   const auto make = [](QuantSettings s) { return Quantized<GcnNet<>>(small_net<GcnNet<>>(1), {s}); };
   CHECK_THROWS_AS(make({.weight_bits = 1}), ConfigError);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 
@@ -94,9 +96,11 @@ TeacherOutputs open_teacher(std::shared_ptr<const File> file) {
                               ", want F32 or BF16 for logits and hidden rows alike"));
   }
   std::uint64_t key = 0;
-  for (const char c : graph->second) {
-    if (c < '0' || c > '9') throw ConfigError("open_teacher: the number of the graph is not one");
-    key = key * 10 + static_cast<std::uint64_t>(c - '0');
+  const char* const last = graph->second.data() + graph->second.size();
+  const auto [end, error] = std::from_chars(graph->second.data(), last, key);
+  if (error != std::errc() || end != last) {
+    throw ConfigError(message("open_teacher: the number of the graph is \"", graph->second.substr(0, 30),
+                              "\", want an integer below 2^64"));
   }
   return logits->dtype == "F32" ? detail::borrow_teacher<float>(std::move(file), key)
                                 : detail::borrow_teacher<bf16>(std::move(file), key);

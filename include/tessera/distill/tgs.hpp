@@ -195,6 +195,9 @@ inline std::vector<float> tgs_class_weights(CsrView<> graph, std::span<const std
   std::vector<double> ends(num_classes, 0.0);
   for (std::size_t v = 0; v < labels.size(); ++v) {
     if (labels[v] < 0) continue;
+    if (static_cast<std::size_t>(labels[v]) >= num_classes) {
+      throw IndexError(message("fit_tgs: classes[", v, "] is ", labels[v], ", want below ", num_classes));
+    }
     nodes[static_cast<std::size_t>(labels[v])] += 1;
     ends[static_cast<std::size_t>(labels[v])] += static_cast<double>(graph.degree(v));
   }

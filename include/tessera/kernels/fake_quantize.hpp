@@ -95,6 +95,9 @@ void check_grid(std::string_view operation, const QuantGrid<T>& grid, const Quan
     throw ShapeError(message(operation, ": rows.keep has ", rows.keep.size(), " and rows.row_factor ",
                              rows.row_factor.size(), " elements, want none or ", n));
   }
+  if (channels != 1 && !rows.row_factor.empty()) {
+    throw ShapeError(message(operation, ": rows.row_factor is set with a scale per column, want one scale"));
+  }
 }
 
 template <Real T>

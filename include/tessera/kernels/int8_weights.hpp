@@ -59,7 +59,7 @@ class Int8Weights {
 
   static void check_depth(std::size_t depth, std::int32_t zero_point) {
     const auto largest =
-        static_cast<std::size_t>(255) * (128 + static_cast<std::size_t>(std::abs(zero_point)));
+        static_cast<std::size_t>(255) * (128 + static_cast<std::size_t>(std::abs(std::int64_t{zero_point})));
     const std::size_t most = static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()) / largest;
     if (depth > most) {
       throw ShapeError(

@@ -134,12 +134,12 @@ class BinarySageConv {
 template <Real T = float>
 using BinarySageNet = GnnStack<BinarySageConv<T>>;
 
-/// Pulls every number of the parameters whose name ends in ".weight" and that are matrices into [-1, 1], where signs have a
-/// gradient.
+/// Pulls the weights of BinarySageConv into [-1, 1], where their signs have a gradient.
 template <Real T>
 void clamp_weights(ParameterBlock<T>& block) {
   for (const ParameterInfo& info : block.parameters()) {
-    if (!info.trained || info.rows < 2 || !info.name.ends_with(".weight")) continue;
+    const bool binary = info.name.ends_with(".lin_l.weight") || info.name.ends_with(".lin_r.weight");
+    if (!info.trained || !binary) continue;
     for (T& w : block.values().subspan(info.offset, info.size())) w = std::clamp(w, T{-1}, T{1});
   }
 }

@@ -129,6 +129,7 @@ class BitSearch {
       total += size_.back();
     }
     for (double& s : size_) s /= total;
+    searched_.assign(size_.size(), 0);
   }
 
   /// The logits, for an optimiser.
@@ -168,16 +169,20 @@ class BitSearch {
     }
   }
 
-  /// Gives every quantiser of `model` its chosen width.
+  /// Gives every quantiser of `model` that was searched its chosen width. Those whose operators round numbers themselves
+  /// (sparse features, coefficients, messages, scores and shares) are not searched and keep theirs.
   template <class M>
   void apply(M& model) const {
-    for (std::size_t p = 0; p < logits_.size(); ++p) model.set_bits(p, chosen(p));
+    for (std::size_t p = 0; p < logits_.size(); ++p) {
+      if (searched_[p] != 0) model.set_bits(p, chosen(p));
+    }
   }
 
   /// For QuantScope: x as quantiser `point` rounds it while widths are searched.
   template <class Ctx>
   Var mix(Ctx& ctx, Var x, std::size_t point, QuantFormat format, MatrixView<const T> state,
           std::string_view name, const QuantRows& rows) const {
+    searched_.at(point) = 1;
     detail::MixedQuantizeOp<T> op{x, ctx.parameter(block_[logits_.at(point)]),
                                   static_cast<T>(options_.temperature)};
     op.rows.keep = Array<std::uint8_t>::copy_of(rows.keep);
@@ -203,7 +208,8 @@ class BitSearch {
   BitSearchOptions options_;
   ParameterBlock<T> block_;
   std::vector<Parameter> logits_;
-  std::vector<double> size_;  ///< share of all elements
+  std::vector<double> size_;                    ///< share of all elements
+  mutable std::vector<std::uint8_t> searched_;  ///< whether a pass has mixed its widths
 };
 
 }  // namespace tessera

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <utility>
+#include <vector>
 
 #include "tessera/core/adjacency.hpp"
 #include "tessera/core/error.hpp"
@@ -39,8 +40,8 @@ void calibrate(Quantized<M, P>& model, AdjacencyStack adjacencies,
 /// Errors   ShapeError if a name has two shapes; ConfigError if `to` trains a parameter that `from` lacks
 template <Real T>
 void copy_parameters(const ParameterBlock<T>& from, ParameterBlock<T>& to) {
-  for (std::size_t p = 0; p < to.parameters().size(); ++p) {
-    const ParameterInfo& info = to.parameters()[p];
+  std::vector<std::pair<const ParameterInfo*, const ParameterInfo*>> copies;
+  for (const ParameterInfo& info : to.parameters()) {
     const auto same = [&](const ParameterInfo& other) { return other.name == info.name; };
     const auto found = std::find_if(from.parameters().begin(), from.parameters().end(), same);
     if (found == from.parameters().end()) {
@@ -51,7 +52,10 @@ void copy_parameters(const ParameterBlock<T>& from, ParameterBlock<T>& to) {
       throw ShapeError(message("copy_parameters: ", info.name, " is [", found->rows, ", ", found->cols,
                                "], want [", info.rows, ", ", info.cols, "]"));
     }
-    std::copy_n(from.values().data() + found->offset, found->size(), to.values().data() + info.offset);
+    copies.emplace_back(&*found, &info);
+  }
+  for (const auto& [source, target] : copies) {
+    std::copy_n(from.values().data() + source->offset, source->size(), to.values().data() + target->offset);
   }
 }
 

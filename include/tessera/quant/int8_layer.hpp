@@ -95,6 +95,12 @@ struct Int8Layer {
   /// Whether rows are multiplied by D^-1/2 before they become codes.
   bool scales_input() const noexcept { return kind == Int8Kind::gcn_aggregate_first; }
 
+  static void check_finite(std::size_t layer, const char* what, std::span<const float> values) {
+    for (const float v : values) {
+      if (!std::isfinite(v))
+        throw ConfigError(message("Int8Layer: layer ", layer, " has a ", what, " of ", v));
+    }
+  }
   /// Errors   ConfigError naming what is missing or does not fit
   void check(std::size_t layer) const {
     const std::size_t want_maps =
@@ -117,12 +123,16 @@ struct Int8Layer {
       for (const float s : map.scale) {
         if (!std::isfinite(s)) throw ConfigError(message("Int8Layer: layer ", layer, " has a scale of ", s));
       }
+      check_finite(layer, "bias", map.bias);
     }
     const bool chained = kind == Int8Kind::gin && maps.size() == 2;
     if (maps.size() == 2 && (maps[1].weights.depth() != (chained ? maps[0].weights.cols() : in()) ||
                              (!chained && maps[1].weights.cols() != maps[0].weights.cols()))) {
       throw ConfigError(message("Int8Layer: the two maps of layer ", layer, " do not fit"));
     }
+    const float numbers[] = {attention_scale[0], attention_scale[1], slope, own};
+    check_finite(layer, "factor", numbers);
+    check_finite(layer, "bias", bias);
     if (kind != Int8Kind::gat) return;
     const std::size_t columns = maps[0].weights.cols();
     if (heads == 0 || columns % heads != 0 || attention.size() != 2 * columns || bias.size() != out()) {

@@ -122,12 +122,22 @@ void round_weights(const CsrView<>& a, const QuantGrid<T>& grid, Array<float>& o
   });
 }
 
+/// Errors   ConfigError where the network wants coefficients and the adjacency has none
+template <class C>
+void check_coefficients(const QuantScope<C>& s, const Adjacency& a) {
+  if (!s.plans() && s.plan().normalized && !a.forward.weighted() && a.forward.num_edges() > 0) {
+    throw ConfigError(
+        "QuantScope: the adjacency has no coefficients, want those of the model's aggregation()");
+  }
+}
+
 /// The sum of Q(Q(norm_e) x_j): graph convolution as Degree-Quant places its quantisers.
 template <class C>
 Var normed_messages(QuantScope<C>& s, const Adjacency& a, Var x) {
   using T = typename C::Scalar;
   // By value: while planning, the next point may move the ones before.
   const QuantPoint norm = s.take_point(QuantRole::norm, 0, 1);
+  check_coefficients(s, a);
   CsrView<> forward = a.forward;
   QuantizedMessagesOp<T> op{a, x, {}, s.settings().gradient, {}, {}, {}};
   if (!s.plans() && norm.active) {
@@ -169,6 +179,7 @@ Var quantized_aggregate(QuantScope<C>& s, const Adjacency& a, Var x, Reduce redu
   const bool weighted = reduce == Reduce::sum && s.plan().normalized;
   if (s.fused()) {
     Array<float> factor;
+    if (weighted) check_coefficients(s, a);
     if (weighted && s.plan().symmetric && !s.plans()) symmetric_factors(a, factor);
     const Var q = weighted ? s.quantize(x, QuantRole::features, factor.span()) : s.twin(x, QuantRole::input);
     const Var y = aggregate_dropped(base, a, q, reduce, finish, entries, dropped);

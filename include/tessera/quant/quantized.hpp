@@ -36,7 +36,7 @@ namespace tessera {
 /// Cost     a pass over each rounded tensor for its range and one for its codes
 /// Errors   ConfigError for settings that cannot be; in training with protection unless `protect` was called and the
 ///          batch names its nodes; in inference for a range that never saw anything
-/// Threads  one training pass at a time; results independent of T
+/// Threads  one pass at a time, inference included, and one pass per tape with sparse features; results independent of T
 /// Source   Tailor, Fernandez-Marques & Lane, Degree-Quant, ICLR 2021
 template <TrainableModel M, QuantPolicy P = AnyQuantPolicy>
 class Quantized {

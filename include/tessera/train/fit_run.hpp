@@ -202,7 +202,8 @@ class FitRun {
     v.same("data", data_text());
     v.same("batches", batch_text());
     v.same("options", message("seed=", options_.seed, ", inductive=", options_.inductive, ", eval_every=",
-                              options_.eval_every, ", metric=", name(metric()), ", batches=", num_batches_));
+                              options_.eval_every, ", metric=", name(metric()), ", batches=", num_batches_,
+                              options_.precision == Precision::bf16 ? ", precision=bf16" : ""));
     v.same("optimizer", detail::describe(optimizer_));
     v.same("schedule", detail::describe(schedule_));
     v.same("stopping", detail::describe(stopping_));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -48,8 +49,8 @@ class PageBlock {
   std::byte* data() const noexcept { return data_; }
   /// Gives back the pages that lie wholly in the first `bytes`; their content is lost.
   void forget(std::size_t bytes) noexcept {
-    constexpr std::size_t kPage = 4096;
-    const std::size_t whole = bytes / kPage * kPage;
+    static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const std::size_t whole = bytes / page * page;
     if (data_ != nullptr && whole != 0) ::madvise(data_, whole, MADV_DONTNEED);
   }
 

@@ -58,7 +58,7 @@ class ByteSpmm {
   template <class L>
   TESSERA_ALWAYS_INLINE void sum_long(L level, const ByteRows& rows, std::size_t first, std::size_t last,
                                       std::uint16_t* sums, std::int32_t* out) const {
-    if (in_.weight.data() != nullptr) return sum_weighted_bytes(level, rows, first, last, out);
+    if (!in_.weight.empty()) return sum_weighted_bytes(level, rows, first, last, out);
     for (std::size_t e = first; e < last; e += kInt8Chunk) {
       sum_bytes(level, rows, e, std::min(last, e + kInt8Chunk), sums);
       widen_sums(level, sums, cols_, e != first, out);
@@ -70,7 +70,7 @@ class ByteSpmm {
     Array<std::int32_t> wide(cols_);
     dispatch(isa_, [&](auto level) TESSERA_INLINE_LAMBDA {
       const ByteRows rows = rows_of(readable);
-      const bool weighted = in_.weight.data() != nullptr;
+      const bool weighted = !in_.weight.empty();
       for (std::size_t i = begin; i < end; ++i) {
         const auto first = static_cast<std::size_t>(a_.begin(i));
         const auto last = static_cast<std::size_t>(a_.end(i));
@@ -87,8 +87,7 @@ class ByteSpmm {
 
   /// What the zero point adds to a sum.
   std::int64_t zero_sum(std::size_t first, std::size_t last) const noexcept {
-    if (in_.weight.data() == nullptr)
-      return std::int64_t{in_.zero_point} * static_cast<std::int64_t>(last - first);
+    if (in_.weight.empty()) return std::int64_t{in_.zero_point} * static_cast<std::int64_t>(last - first);
     std::int64_t sum = 0;
     for (std::size_t e = first; e < last; ++e) sum += in_.weight[e];
     return in_.zero_point * sum;

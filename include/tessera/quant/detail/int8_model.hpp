@@ -215,7 +215,8 @@ inline void int8_shares(const Int8Layer& l, const CsrView<>& a, const Tensor<flo
       for (auto e = a.begin(i); e < a.end(i); ++e) top = std::max(top, score(e));
       std::int64_t codes = 0;
       for (auto e = a.begin(i); e < a.end(i); ++e) {
-        share[e] = static_cast<std::uint8_t>(std::nearbyint(std::exp(score(e) - top) * 255.0f));
+        const float code = std::nearbyint(std::exp(score(e) - top) * 255.0f);
+        share[e] = code > 0 ? static_cast<std::uint8_t>(code) : std::uint8_t{0};  // rows of NaN share nothing
         codes += share[e];
       }
       row[i] = codes == 0 ? 0.0f : l.codes[1].scale / static_cast<float>(codes);
