@@ -194,4 +194,13 @@ TEST_CASE("bf16_epilogue_backward is epilogue_backward of the widened, rounded")
   }
 }
 
+TEST_CASE("backward of no rows in bf16 leaves gradients of zero") {
+  const OwnedAdjacency none = random_block(0, 0, 0, 3);
+  GcnNet<> model({.in = 5, .hidden = 6, .out = 3, .layers = 3});
+  const Tensor<float> x(0, 5);
+  const Tensor<float> g(0, 3);
+  const std::vector<float> grads = gradient(model, none.view(), x.view(), g.view(), Precision::bf16);
+  CHECK(norm(grads) == 0);
+}
+
 }  // namespace

@@ -92,7 +92,7 @@ Var compensate(Ctx& ctx, Var own, Var around, const CompensationPlace<typename C
   using T = typename Ctx::Scalar;
   const MatrixView<const T> top = ctx.value(own);
   const std::size_t batch = top.rows();
-  const std::size_t halo = around ? ctx.value(around).rows() : 0;
+  const std::size_t halo = around ? ctx.rows(around) : 0;
   if (at.node_id.size() != batch + halo || at.halo_share.size() != halo) {
     throw ShapeError(message("compensate: ", batch, " and ", halo, " rows of ", at.node_id.size(),
                              " nodes and ", at.halo_share.size(), " shares"));

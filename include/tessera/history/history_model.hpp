@@ -196,10 +196,9 @@ class HistoryModel {
                    : y;
       }
       const Adjacency& next = adjacencies[l + 1];
-      if (computed_rows(next) != ctx.value(y).rows()) {
-        throw ShapeError(message("HistoryModel: layer ", l, " gives ", ctx.value(y).rows(),
-                                 " rows, the next wants ", computed_rows(next), " and pulls ",
-                                 next.pulled.size()));
+      if (computed_rows(next) != ctx.rows(y)) {
+        throw ShapeError(message("HistoryModel: layer ", l, " gives ", ctx.rows(y), " rows, the next wants ",
+                                 computed_rows(next), " and pulls ", next.pulled.size()));
       }
       const bool alone = next.pulled.empty() && !kAddsNoise;
       const Var joined = alone ? y : join(ctx, l, adjacencies, h, y, buffers[l + 1], pass);
@@ -207,7 +206,7 @@ class HistoryModel {
       if (h != x) ctx.forget(h);
       if (joined != y) ctx.forget(y);
       h = joined;
-      const std::size_t rows = ctx.value(y).rows();
+      const std::size_t rows = ctx.rows(y);
       pushed = store_->push(l + 1, nodes.first(rows), ctx.value(h).middle_rows(0, rows));
     }
     return h;
@@ -218,7 +217,7 @@ class HistoryModel {
   Var join(Ctx& ctx, std::size_t l, const AdjacencyStack& adjacencies, Var h, Var y, Pulled& buffer,
            const Pass& pass) const {
     const Adjacency& next = adjacencies[l + 1];
-    if (!buffer.asked) ask(next, l + 1, ctx.value(y).cols(), buffer);
+    if (!buffer.asked) ask(next, l + 1, ctx.cols(y), buffer);
     store_->wait(buffer.ticket);
     if constexpr (P::kComputesHalo) {
       const Tensor<Scalar> fresh = halo_rows(ctx, l, adjacencies, h);
@@ -280,7 +279,7 @@ class HistoryModel {
     Var h = x;
     for (std::size_t l = 0; l < layers; ++l) {
       const Var own = model_.layer(ctx, l, batch, h, pass);
-      const std::size_t count = ctx.value(own).rows();
+      const std::size_t count = ctx.rows(own);
       if (batch.pulled.empty()) {
         // Nothing to compensate: the batch is a union of components, or everything.
         const Var kept =

@@ -116,7 +116,7 @@ class Tape {
   MatrixView<const T> value(Var v) const {
     sparse_.refuse(v);
     const Node& n = node(v);
-    if (n.value.data() == nullptr && n.widens) {
+    if (n.value.data() == nullptr && !n.narrow.empty()) {
       n.owned_value = Tensor<T>(n.value.rows(), n.value.cols());
       convert_rows(std::as_const(n.narrow).view(), n.owned_value.view());
       n.value = std::as_const(n.owned_value).view();
@@ -185,6 +185,7 @@ class Tape {
       if (n.operation == nullptr || !n.has_grad) continue;
       n.operation->vjp(n.op, *this, Var{id});
       nodes_[id].drop_gradient();
+      nodes_[id].drop_widened();
     }
   }
 
@@ -198,6 +199,7 @@ class Tape {
     Node& n = node(v);
     if (n.narrow_grad.empty()) {
       n.narrow_grad = Tensor<bf16>(n.grad.rows(), n.grad.cols());
+      if (n.narrow_grad.empty()) return n.narrow_grad.view();  // no rows
       convert_rows(MatrixView<const T>(n.grad), n.narrow_grad.view());
       n.owned_grad = Tensor<T>();
       n.grad = {};
@@ -253,6 +255,7 @@ class Tape {
   void add_grad(Var v, Tensor<bf16>&& grad) {
     Node& n = node(v);
     TESSERA_ASSERT(light, n.needs_grad && grad.rows() == n.value.rows() && grad.cols() == n.value.cols());
+    if (grad.empty()) return add_grad(v, Tensor<T>(grad.rows(), grad.cols()));
     if (!n.has_grad) {
       n.narrow_grad = std::move(grad);
       n.has_grad = true;

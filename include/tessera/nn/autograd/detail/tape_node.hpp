@@ -74,6 +74,12 @@ struct TapeNode {
     narrow = Tensor<bf16>();
     widens = false;
   }
+  // After its own step backwards nobody asks for the floats of a value that is kept as bf16.
+  void drop_widened() noexcept {
+    if (!widens || viewed || owned_value.empty()) return;
+    owned_value = Tensor<T>();
+    value = MatrixView<const T>(nullptr, value.rows(), value.cols());
+  }
   // A leaf's gradient is the caller's and stays.
   void drop_gradient() noexcept {
     if (operation == nullptr) return;
