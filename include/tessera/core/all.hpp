@@ -8,6 +8,7 @@
 #include "tessera/core/bf16.hpp"
 #include "tessera/core/buffer_pool.hpp"
 #include "tessera/core/config.hpp"
+#include "tessera/core/cpu_features.hpp"
 #include "tessera/core/csr_view.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/f16.hpp"

@@ -5,9 +5,9 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "tessera/core/cpu_features.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/isa.hpp"
-#include "tessera/kernels/int8_isa.hpp"
 
 namespace tessera {
 
@@ -32,7 +32,7 @@ constexpr std::string_view name(Bf16Isa isa) noexcept {
 
 /// Whether this processor, and its operating system, can run a level.
 inline bool has_bf16_isa(Bf16Isa isa) noexcept {
-#if defined(TESSERA_HAS_INT8_X86)
+#if defined(TESSERA_HAS_CPUID)
   if (isa == Bf16Isa::portable) return true;
   static const bool pairs = detected_isa() == Isa::avx512 && detail::cpuid_bit(7, 1, 'a', 5);
   if (isa == Bf16Isa::avx512_bf16) return pairs;

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "tessera/core/array.hpp"
+#include "tessera/core/cpu_features.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/kernels/binary_bits.hpp"
@@ -85,7 +86,7 @@ inline void count_bits_baseline(const std::uint64_t* const (&x)[kBinaryRows], st
   }
 }
 
-#if defined(TESSERA_HAS_INT8_X86) && defined(TESSERA_TARGET_AVX2)
+#if defined(TESSERA_HAS_CPUID) && defined(TESSERA_TARGET_AVX2)
 #define TESSERA_TARGET_POPCNT \
   __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")))
 
@@ -160,7 +161,7 @@ TESSERA_TARGET_AVX2 inline void count_bits_avx2(const std::uint64_t* const (&x)[
 
 inline void count_bits(Isa isa, const std::uint64_t* const (&x)[kBinaryRows], std::size_t words,
                        const std::uint64_t* panels, const BinaryDots& out) noexcept {
-#if defined(TESSERA_HAS_INT8_X86) && defined(TESSERA_TARGET_AVX2)
+#if defined(TESSERA_HAS_CPUID) && defined(TESSERA_TARGET_AVX2)
   if (isa == Isa::avx512 && has_vector_popcount()) return count_bits_avx512(x, words, panels, out);
   if (isa != Isa::baseline) return count_bits_avx2(x, words, panels, out);
 #else

@@ -6,17 +6,9 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "tessera/core/cpu_features.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/isa.hpp"
-
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#include <cpuid.h>
-#define TESSERA_HAS_INT8_X86 1
-#if defined(__linux__)
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-#endif
 
 namespace tessera {
 
@@ -45,34 +37,9 @@ constexpr std::string_view name(Int8Isa isa) noexcept {
   return "baseline";
 }
 
-namespace detail {
-
-#if defined(TESSERA_HAS_INT8_X86)
-inline bool cpuid_bit(unsigned leaf, unsigned subleaf, char reg, unsigned bit) noexcept {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  if (__get_cpuid_count(leaf, subleaf, &a, &b, &c, &d) == 0) return false;
-  const unsigned value = reg == 'a' ? a : reg == 'b' ? b : reg == 'c' ? c : d;
-  return (value >> bit & 1u) != 0;
-}
-
-/// Asks Linux for the tile registers, which it grants per process.
-inline bool amx_granted() noexcept {
-#if defined(__linux__) && defined(SYS_arch_prctl)
-  constexpr long kRequestPermission = 0x1023;
-  constexpr long kTileData = 18;
-  return cpuid_bit(7, 0, 'd', 24) && cpuid_bit(7, 0, 'd', 25) &&
-         ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-#else
-  return false;
-#endif
-}
-#endif
-
-}  // namespace detail
-
 /// Whether this processor, and its operating system, can run a level.
 inline bool has_int8_isa(Int8Isa isa) noexcept {
-#if defined(TESSERA_HAS_INT8_X86)
+#if defined(TESSERA_HAS_CPUID)
   const Isa wide = detected_isa();
   switch (isa) {
     case Int8Isa::amx: {

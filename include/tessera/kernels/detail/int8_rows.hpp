@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "tessera/core/cpu_features.hpp"
 #include "tessera/kernels/detail/int8_finish.hpp"
 #include "tessera/kernels/int8_isa.hpp"
 #include "tessera/kernels/int8_weights.hpp"
@@ -59,7 +60,7 @@ inline void int8_rows_baseline(const Int8Block& block, const Int8Weights& w, std
   }
 }
 
-#if defined(TESSERA_HAS_INT8_X86) && defined(TESSERA_TARGET_AVX2)
+#if defined(TESSERA_HAS_CPUID) && defined(TESSERA_TARGET_AVX2)
 #define TESSERA_TARGET_AVX_VNNI __attribute__((target("avx2,fma,avxvnni")))
 #define TESSERA_TARGET_VNNI __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #define TESSERA_TARGET_AMX __attribute__((target("avx512f,avx512bw,amx-tile,amx-int8")))
@@ -254,7 +255,7 @@ inline std::size_t int8_scratch_bytes(Int8Isa isa, const Int8Weights& w) noexcep
 /// sums [kInt8Rows, w.padded_cols()] of one block.
 inline void int8_rows(Int8Isa isa, const Int8Block& block, const Int8Weights& w, std::uint8_t* scratch,
                       std::int32_t* sums) noexcept {
-#if defined(TESSERA_HAS_INT8_X86) && defined(TESSERA_TARGET_AVX2)
+#if defined(TESSERA_HAS_CPUID) && defined(TESSERA_TARGET_AVX2)
   switch (isa) {
     case Int8Isa::amx:
       return int8_rows_amx(block, w, scratch, sums);
