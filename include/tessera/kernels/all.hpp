@@ -3,6 +3,7 @@
 
 // Everything of the kernels layer; written by scripts/make_umbrellas.sh.
 #include "tessera/kernels/accumulate.hpp"
+#include "tessera/kernels/aggregator.hpp"
 #include "tessera/kernels/attention.hpp"
 #include "tessera/kernels/batch_norm.hpp"
 #include "tessera/kernels/bf16_epilogue.hpp"
