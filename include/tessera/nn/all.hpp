@@ -24,6 +24,7 @@
 #include "tessera/nn/layers/gcn_conv.hpp"
 #include "tessera/nn/layers/gen_conv.hpp"
 #include "tessera/nn/layers/gin_conv.hpp"
+#include "tessera/nn/layers/gin_perceptron.hpp"
 #include "tessera/nn/layers/gine_conv.hpp"
 #include "tessera/nn/layers/graph_norm.hpp"
 #include "tessera/nn/layers/graph_saint_conv.hpp"

@@ -2,17 +2,12 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <string>
-#include <vector>
 
 #include "tessera/core/adjacency.hpp"
-#include "tessera/core/error.hpp"
 #include "tessera/nn/concepts.hpp"
-#include "tessera/nn/layers/batch_norm.hpp"
-#include "tessera/nn/layers/linear.hpp"
+#include "tessera/nn/layers/gin_perceptron.hpp"
 #include "tessera/nn/layers/stack_defaults.hpp"
-#include "tessera/nn/ops/finish.hpp"
 #include "tessera/nn/ops/gin_sum.hpp"
 #include "tessera/nn/parameter_block.hpp"
 
@@ -31,11 +26,7 @@ template <Real T = float>
 class GinConv {
  public:
   using Scalar = T;
-  struct Options {
-    std::size_t mlp_layers = 2;
-    bool batch_norm = true;  ///< between the two maps
-    bool learn_eps = true;   ///< false: eps stays 0 and is no parameter
-  };
+  using Options = typename GinPerceptron<T>::Options;
   static constexpr const char* kGroup = "convs";
   static constexpr StackDefaults kDefaults{};
 
@@ -44,53 +35,24 @@ class GinConv {
   /// Adds `<name>.nn.0`, `<name>.nn.norm`, `<name>.nn.1` and `<name>.eps` to the block.
   GinConv(ParameterBlock<T>& block, const std::string& name, std::size_t in, std::size_t out,
           const Options& options = {})
-      : options_(options) {
-    if (options.mlp_layers != 1 && options.mlp_layers != 2) {
-      throw ConfigError(message("GinConv: mlp_layers is ", options.mlp_layers, ", want 1 or 2"));
-    }
-    maps_.emplace_back(block, name + ".nn.0", in, out);
-    if (options.mlp_layers == 2) {
-      if (options.batch_norm) norm_.emplace_back(block, name + ".nn.norm", out);
-      maps_.emplace_back(block, name + ".nn.1", out, out);
-    }
-    if (options.learn_eps) eps_ = block.add(name + ".eps", 1, 1);
-  }
+      : perceptron_(block, name, in, out, options) {}
 
   /// PyTorch's for the Linear maps, 0 for eps.
   void reset_parameters(ParameterBlock<T>& block, RngKey key) const {
-    for (const LinearLayer<T>& map : maps_) map.reset_parameters(block, key);
-    for (const BatchNorm<T>& norm : norm_) norm.reset_parameters(block);
-    if (options_.learn_eps) block.value(eps_)(0, 0) = T{0};
+    perceptron_.reset_parameters(block, key);
   }
 
   template <class Ctx>
   Var operator()(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x, const Finish& finish,
                  const Pass& pass = {}) const {
-    const Var eps = options_.learn_eps ? ctx.parameter(block[eps_]) : Var{};
-    const Var sum = gin_sum(ctx, a, x, eps);
-    const Finish relu{.activation = Activation::relu};
-    if (options_.mlp_layers == 1) return forget(ctx, sum, maps_[0].transform(ctx, block, sum, finish));
-    Var h = forget(ctx, sum, maps_[0].transform(ctx, block, sum, norm_.empty() ? relu : Finish{}));
-    if (!norm_.empty()) {
-      const Var normed = forget(ctx, h, norm_[0](ctx, block, h, pass));
-      h = finish_in_place(ctx, normed, relu);
-    }
-    return forget(ctx, h, maps_[1].transform(ctx, block, h, finish));
+    const Var sum = gin_sum(ctx, a, x, perceptron_.eps(ctx, block));
+    return perceptron_(ctx, block, sum, finish, pass);
   }
 
-  Parameter weight() const noexcept { return maps_[0].weight(); }
+  Parameter weight() const noexcept { return perceptron_.weight(); }
 
  private:
-  template <class Ctx>
-  static Var forget(Ctx& ctx, Var before, Var now) {
-    ctx.forget(before);
-    return now;
-  }
-
-  Options options_;
-  std::vector<LinearLayer<T>> maps_;
-  std::vector<BatchNorm<T>> norm_;
-  Parameter eps_;
+  GinPerceptron<T> perceptron_;
 };
 
 }  // namespace tessera

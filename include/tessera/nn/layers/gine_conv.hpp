@@ -2,20 +2,17 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <string>
-#include <vector>
 
 #include "tessera/core/adjacency.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/nn/concepts.hpp"
-#include "tessera/nn/layers/batch_norm.hpp"
+#include "tessera/nn/layers/gin_perceptron.hpp"
 #include "tessera/nn/layers/linear.hpp"
 #include "tessera/nn/layers/stack_defaults.hpp"
 #include "tessera/nn/ops/add_own.hpp"
 #include "tessera/nn/ops/edge_features.hpp"
 #include "tessera/nn/ops/edge_messages.hpp"
-#include "tessera/nn/ops/finish.hpp"
 #include "tessera/nn/ops/rows.hpp"
 #include "tessera/nn/parameter_block.hpp"
 
@@ -48,51 +45,37 @@ class GineConv {
   /// Adds `<name>.lin`, `<name>.nn.0`, `<name>.nn.norm`, `<name>.nn.1` and `<name>.eps` to the block.
   GineConv(ParameterBlock<T>& block, const std::string& name, std::size_t in, std::size_t out,
            const Options& options = {})
-      : options_(options) {
-    if (options.edge_features == 0) throw ConfigError("GineConv: edge_features is 0, want those of the data");
-    if (options.mlp_layers != 1 && options.mlp_layers != 2) {
-      throw ConfigError(message("GineConv: mlp_layers is ", options.mlp_layers, ", want 1 or 2"));
-    }
-    maps_.emplace_back(block, name + ".lin", options.edge_features, in);
-    maps_.emplace_back(block, name + ".nn.0", in, out);
-    if (options.mlp_layers == 2) {
-      if (options.batch_norm) norm_.emplace_back(block, name + ".nn.norm", out);
-      maps_.emplace_back(block, name + ".nn.1", out, out);
-    }
-    if (options.learn_eps) eps_ = block.add(name + ".eps", 1, 1);
-  }
+      : edge_features_(wanted(options.edge_features)),
+        edges_(block, name + ".lin", edge_features_, in),
+        perceptron_(block, name, in, out, {options.mlp_layers, options.batch_norm, options.learn_eps}) {}
 
   /// PyTorch's for the Linear maps, 0 for eps.
   void reset_parameters(ParameterBlock<T>& block, RngKey key) const {
-    for (const LinearLayer<T>& map : maps_) map.reset_parameters(block, key);
-    for (const BatchNorm<T>& norm : norm_) norm.reset_parameters(block);
-    if (options_.learn_eps) block.value(eps_)(0, 0) = T{0};
+    edges_.reset_parameters(block, key);
+    perceptron_.reset_parameters(block, key);
   }
 
   template <class Ctx>
   Var operator()(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x, const Finish& finish,
                  const Pass& pass = {}) const {
-    const Var z = maps_[0].transform(ctx, block, edge_features(ctx, a, options_.edge_features, "GineConv"));
+    const Var z = edges_.transform(ctx, block, edge_features(ctx, a, edge_features_, "GineConv"));
     const Var neighbors = edge_sum(ctx, a, x, z);
-    const Var sum = add_own(ctx, neighbors, head_rows(ctx, x, a.num_dst()),
-                            options_.learn_eps ? ctx.parameter(block[eps_]) : Var{});
+    const Var sum = add_own(ctx, neighbors, head_rows(ctx, x, a.num_dst()), perceptron_.eps(ctx, block));
     ctx.forget(neighbors);
-    const Finish relu{.activation = Activation::relu};
-    if (options_.mlp_layers == 1) return maps_[1].transform(ctx, block, sum, finish);
-    Var h = maps_[1].transform(ctx, block, sum, norm_.empty() ? relu : Finish{});
-    if (!norm_.empty()) h = finish_in_place(ctx, norm_[0](ctx, block, h, pass), relu);
-    const Var y = maps_[2].transform(ctx, block, h, finish);
-    ctx.forget(h);
-    return y;
+    return perceptron_(ctx, block, sum, finish, pass);
   }
 
-  Parameter weight() const noexcept { return maps_[1].weight(); }
+  Parameter weight() const noexcept { return perceptron_.weight(); }
 
  private:
-  Options options_;
-  std::vector<LinearLayer<T>> maps_;  ///< of the edges, then of the perceptron
-  std::vector<BatchNorm<T>> norm_;
-  Parameter eps_;
+  static std::size_t wanted(std::size_t edge_features) {
+    if (edge_features == 0) throw ConfigError("GineConv: edge_features is 0, want those of the data");
+    return edge_features;
+  }
+
+  std::size_t edge_features_;
+  LinearLayer<T> edges_;
+  GinPerceptron<T> perceptron_;
 };
 
 }  // namespace tessera
