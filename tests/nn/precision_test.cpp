@@ -125,6 +125,16 @@ TEST_CASE("a pass in bf16 keeps half the bytes and allocates nothing once its si
   CHECK(narrow < wide);
 }
 
+/// y = x, of which backward reads nothing.
+struct PassOn {
+  static constexpr std::string_view kName = "pass_on";
+  Var x;
+  std::array<Var, 1> inputs() const { return {x}; }
+  std::array<Var, 0> reads() const { return {}; }
+  bool reads_output() const { return false; }
+  void vjp(Tape<float>& tape, Var self) const { tape.add_grad(x, tape.take_grad(self)); }
+};
+
 /// y = x, kept as bf16.
 struct Copy {
   static constexpr std::string_view kName = "copy";
@@ -154,11 +164,31 @@ TEST_CASE("a tape's values and gradients are seen in both widths") {
   CHECK(!tape.has_narrow(z));
   CHECK(static_cast<float>(tape.narrow(z)(1, 1)) == rounded(1, 1));
   CHECK(tape.value(z)(1, 1) == x(1, 1));
+  const Tensor<float> taken = tape.take(y);  // backward reads y: its bf16 stays
+  CHECK(taken(2, 1) == rounded(2, 1));
+  CHECK(tape.has_narrow(y));
   const auto g = random_matrix<float>(4, 3, 2);
   tape.backward(z, g.view());
   CHECK(grad(1, 2) == g(1, 2));
   Tape<double> wide;
   REQUIRE_THROWS_AS(wide.set_precision(Precision::bf16), ConfigError);
+}
+
+TEST_CASE("a value in bf16 that nobody else reads is taken whole") {
+  auto x = random_matrix<float>(4, 3, 1);
+  auto grad = Tensor<float>::zeros(4, 3);
+  Tape<float> tape;
+  const Var leaf = tape.parameter({x.view(), grad.view()});
+  for (const bool widened : {false, true}) {
+    Tensor<bf16> half(4, 3);
+    convert_rows<float, bf16>(x.view(), half.view());
+    const Var y = tape.record(std::move(half), PassOn{leaf});
+    if (widened) tape.value(y);
+    const Tensor<float> taken = tape.take(y);
+    CHECK(std::abs(taken(2, 1) - x(2, 1)) <= 0x1p-8f * std::abs(x(2, 1)));
+    CHECK(!tape.has_narrow(y));
+    CHECK(tape.rows(y) == 4);
+  }
 }
 
 TEST_CASE("bf16_epilogue_backward is epilogue_backward of the widened, rounded") {

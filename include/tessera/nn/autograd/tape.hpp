@@ -154,9 +154,18 @@ class Tape {
   /// The value of `v` as the caller's own tensor: moved where `forget` would free it, copied elsewhere.
   Tensor<T> take(Var v) {
     Node& n = node(v);
-    if (n.kept || n.owned_value.empty()) return Tensor<T>::copy_of(value(v));
-    n.value = MatrixView<const T>(nullptr, n.value.rows(), n.value.cols(), n.value.stride());
-    return std::move(n.owned_value);
+    Tensor<T> out;
+    if (n.owned_value.empty() && !n.narrow.empty() && n.widens) {
+      out = Tensor<T>(n.value.rows(), n.value.cols());
+      convert_rows(std::as_const(n.narrow).view(), out.view());
+    } else if (n.viewed || (n.kept && !n.widens) || n.owned_value.empty()) {
+      return Tensor<T>::copy_of(value(v));
+    } else {
+      n.value = MatrixView<const T>(nullptr, n.value.rows(), n.value.cols(), n.value.stride());
+      out = std::move(n.owned_value);
+    }
+    forget(v);
+    return out;
   }
 
   /// Adds d loss / d leaf to the gradient of every leaf that needs one.
