@@ -72,6 +72,16 @@ TEST_CASE("fit_tgs: beats labels alone without a teacher, the same on any number
                                         data.roles.span(), nobody, {}, {.lambda = 1, .epochs = 100});
   CHECK(one.first > labels.test_accuracy + 0.02);
 
+  // An epoch takes every edge, the last batch being what is left: one step more than the full batch alone.
+  const auto steps_of = [&](std::size_t batches) {
+    TgsNet<> net({.in = data.num_features(), .hidden = 8, .out = 3});
+    fit_tgs(net, data.graph.view(), data.features.view(), data.labels.classes.span(), data.roles.span(),
+            {.edges_per_batch = data.graph.num_edges() - 1, .batches_per_epoch = batches, .epochs = 1});
+    return std::vector<float>(net.parameters().values().begin(), net.parameters().values().end());
+  };
+  CHECK(steps_of(0) != steps_of(1));
+  CHECK(steps_of(0) == steps_of(2));
+
   TgsNet<> net({.in = data.num_features(), .hidden = 8, .out = 3});
   const CsrGraph nothing = testing::empty_graph(600);
   CHECK_THROWS_AS(

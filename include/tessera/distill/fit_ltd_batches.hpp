@@ -132,6 +132,7 @@ LtdFit<typename M::Scalar> fit_ltd_batches(M& student, const D& data, const S& s
   std::vector<std::int32_t> distill;
   std::vector<std::int32_t> evaluate;
   for (std::uint64_t epoch = 0; epoch < options.epochs; ++epoch) {
+    std::fill(tau.begin(), tau.end(), T{0});
     for (std::uint64_t b = 0; b < batches; ++b) {
       const std::uint64_t number = epoch * batches + b;
       const std::span<const NodeId> nodes = lessons.take(options.seed, epoch, b);

@@ -255,7 +255,7 @@ inline DistillReport fit_tgs(TgsNet<>& net, CsrView<> graph, MatrixView<const fl
   auto state = adam.start(std::as_const(net.parameters()));
   auto blend_state = slow.start(std::as_const(blend.parameters()));
   const std::size_t size = std::min(options.edges_per_batch, edges.size());
-  const std::size_t all = edges.size() / size;
+  const std::size_t all = (edges.size() + size - 1) / size;
   const std::size_t batches = options.batches_per_epoch == 0 ? all : std::min(all, options.batches_per_epoch);
   Tape<float> tape;
   detail::TgsBatch batch;
@@ -266,7 +266,7 @@ inline DistillReport fit_tgs(TgsNet<>& net, CsrView<> graph, MatrixView<const fl
     for (std::size_t b = 0; b < batches; ++b, ++step) {
       CounterRng strangers(make_key(options.seed, step, Purpose::pick), 0, 0);
       for (auto& e : ends) e.clear();
-      for (std::size_t k = b * size; k < (b + 1) * size; ++k) {
+      for (std::size_t k = b * size; k < std::min((b + 1) * size, edges.size()); ++k) {
         ends[0].push_back(edges[k].first);
         ends[1].push_back(edges[k].second);
         ends[2].push_back(static_cast<NodeId>(strangers.below(graph.num_rows)));
