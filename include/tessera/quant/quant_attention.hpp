@@ -309,13 +309,13 @@ Var attention(QuantScope<C>& s, const Adjacency& a, Var x, Var source_weight, Va
   const Var source = s.quantize(source_weight, QuantRole::attention);
   const Var target = s.quantize(target_weight, QuantRole::attention);
   const QuantRole inside = s.fused() ? QuantRole::share : QuantRole::logit;
-  // By value: while planning, the next point may move the ones before.
-  const QuantPoint scores = s.take_point(inside, a.num_src(), options.heads);
-  QuantPoint messages;
-  messages.active = false;
-  if (!s.fused()) messages = s.take_point(QuantRole::message, a.num_src(), s.cols(x));
-  const bool acts = !s.plans() && s.run().mode != QuantMode::calibrate && scores.active;
-  const bool needs_ranges = !s.fused() && !s.plans() && scores.active && a.forward.num_edges() > 0;
+  const QuantPoint& scores = s.take_point(inside, a.num_src(), options.heads);
+  const QuantPoint* const messages =
+      s.fused() ? nullptr : &s.take_point(QuantRole::message, a.num_src(), s.cols(x));
+  const bool rounds_messages = messages != nullptr && messages->active;
+  const bool any = !s.plans() && (scores.active || rounds_messages);
+  const bool acts = any && s.run().mode != QuantMode::calibrate;
+  const bool needs_ranges = any && !s.fused() && a.forward.num_edges() > 0;
   if (!acts && !needs_ranges) {
     const Var y = attention(base, a, z, source, target, options);
     if (z != x) base.forget(z);
@@ -352,16 +352,16 @@ Var attention(QuantScope<C>& s, const Adjacency& a, Var x, Var source_weight, Va
       }
     }
   });
-  if (needs_ranges && s.observes()) {
+  if (needs_ranges && scores.active && s.observes()) {
     observe<T>(s.state(scores), std::as_const(op.score).view(), {keep_entry.span(), {}}, s.settings(),
                s.run().key, s.point_number());
   }
-  if (needs_ranges && acts && !s.nothing_seen(scores)) {
+  if (needs_ranges && acts && scores.active && !s.nothing_seen(scores)) {
     op.rounds_scores = true;
     op.score_grid = s.grid(scores);
   }
   op.fill_shares(s.fused() && acts);
-  if (messages.active) {
+  if (needs_ranges && rounds_messages) {
     if (s.observes()) {
       const detail::HeadMessages<T> all{
           a.forward,
@@ -369,11 +369,11 @@ Var attention(QuantScope<C>& s, const Adjacency& a, Var x, Var source_weight, Va
           std::as_const(op.factor).view(),
           op.keep.span(),
           {edges * value.cols(), s.settings().sample, s.run().key, s.point_number()}};
-      detail::observe_head_messages<T>(s.state(messages), all, s.settings());
+      detail::observe_head_messages<T>(s.state(*messages), all, s.settings());
     }
-    if (acts && !s.nothing_seen(messages)) {
+    if (acts && !s.nothing_seen(*messages)) {
       op.rounds_messages = true;
-      op.message_grid = s.grid(messages);
+      op.message_grid = s.grid(*messages);
     }
   }
   Tensor<T> y(a.num_dst(), value.cols());

@@ -91,8 +91,6 @@ struct QuantizedMessagesOp {
   Var x;
   OwnedGrid<T> grid;
   QuantGradient gradient;
-  Array<float> norm;            ///< of forward, rounded; empty: its weights
-  Array<float> transpose_norm;  ///< of transpose
   Array<std::uint8_t> keep;
 
   std::array<Var, 1> inputs() const noexcept { return {x}; }
@@ -100,11 +98,9 @@ struct QuantizedMessagesOp {
   bool reads_output() const noexcept { return false; }
 
   void vjp(Tape<T>& tape, Var self) const {
-    CsrView<> back = a.transpose;
-    if (!transpose_norm.empty()) back.weight = transpose_norm.span();
     Tensor<T> part(tape.rows(x), tape.cols(x));
-    quantized_messages_backward<T>(back, tape.value(x), grid.view(), keep.span(), tape.grad(self), gradient,
-                                   part.view());
+    quantized_messages_backward<T>(a.transpose, tape.value(x), grid.view(), keep.span(), tape.grad(self),
+                                   gradient, part.view());
     tape.add_grad(x, std::move(part));
   }
 };
@@ -135,37 +131,46 @@ void check_coefficients(const QuantScope<C>& s, const Adjacency& a) {
 template <class C>
 Var normed_messages(QuantScope<C>& s, const Adjacency& a, Var x) {
   using T = typename C::Scalar;
-  // By value: while planning, the next point may move the ones before.
-  const QuantPoint norm = s.take_point(QuantRole::norm, 0, 1);
+  const QuantPoint& norm = s.take_point(QuantRole::norm, 0, 1);
   check_coefficients(s, a);
-  CsrView<> forward = a.forward;
-  QuantizedMessagesOp<T> op{a, x, {}, s.settings().gradient, {}, {}, {}};
+  Adjacency rounded = a;
+  Array<float> weight;
+  Array<float> transpose_weight;
+  const std::size_t edges = a.forward.num_edges();
   if (!s.plans() && norm.active) {
     if (s.observes()) {
-      const ValueRange<float> seen =
-          value_range(MatrixView<const float>(forward.weight.data(), 1, forward.num_edges()));
+      const ValueRange<float> seen = value_range(MatrixView<const float>(a.forward.weight.data(), 1, edges));
       follow<T>(s.state(norm), 0, static_cast<T>(seen.min), static_cast<T>(seen.max), RangeRule::absolute, 0);
     }
-    if (s.run().mode != QuantMode::calibrate && forward.num_edges() > 0) {
+    if (s.run().mode != QuantMode::calibrate && edges > 0) {
       const OwnedGrid<T> grid = s.grid(norm);
-      round_weights(forward, grid.view(), op.norm);
-      forward.weight = op.norm.span();
-      if (s.needs_grad(x)) round_weights(a.transpose, grid.view(), op.transpose_norm);
+      round_weights(a.forward, grid.view(), weight);
+      rounded.forward.weight = weight.span();
+      if (s.needs_grad(x)) {
+        round_weights(a.transpose, grid.view(), transpose_weight);
+        rounded.transpose.weight = transpose_weight.span();
+      }
+      if constexpr (C::kRecords) {  // backward reads them
+        s.workspace().entry_codes.push_back(std::move(weight));
+        s.workspace().entry_codes.push_back(std::move(transpose_weight));
+      }
     }
   }
-  const QuantPoint message = s.take_point(QuantRole::message, s.rows(x), s.cols(x));
-  if (s.plans() || !message.active || forward.num_edges() == 0) return aggregate(s.base(), a, x);
+  const QuantPoint& message = s.take_point(QuantRole::message, s.rows(x), s.cols(x));
+  if (s.plans() || !message.active || edges == 0) return aggregate(s.base(), rounded, x);
   const std::span<const std::uint8_t> keep =
       message.masked ? s.keep(a.num_src()) : std::span<const std::uint8_t>{};
   if (s.observes()) {
-    observe_messages<T>(s.state(message), forward, s.value(x), keep, s.settings(), s.run().key,
+    observe_messages<T>(s.state(message), rounded.forward, s.value(x), keep, s.settings(), s.run().key,
                         s.point_number());
   }
-  if (s.run().mode == QuantMode::calibrate || s.nothing_seen(message)) return aggregate(s.base(), a, x);
+  if (s.run().mode == QuantMode::calibrate || s.nothing_seen(message)) {
+    return aggregate(s.base(), rounded, x);
+  }
   check_aggregate(s.base(), a, x, "quantized_messages");
-  op.grid = s.grid(message);
+  QuantizedMessagesOp<T> op{rounded, x, s.grid(message), s.settings().gradient, {}};
   Tensor<T> y(a.num_dst(), s.cols(x));
-  quantized_messages<T>(forward, s.value(x), op.grid.view(), keep, y.view());
+  quantized_messages<T>(rounded.forward, s.value(x), op.grid.view(), keep, y.view());
   if (s.needs_grad(x)) op.keep = Array<std::uint8_t>::copy_of(keep);
   return s.base().record(std::move(y), std::move(op));
 }

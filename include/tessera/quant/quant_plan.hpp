@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,7 +55,7 @@ struct QuantPoint {
 /// The quantisers of a model in the order its operators meet them. A model's order is the same for all data.
 struct QuantPlan {
   QuantSettings settings{};
-  std::vector<QuantPoint> points;
+  std::deque<QuantPoint> points;         ///< a deque: operators refer to a point while the plan grows
   std::vector<std::size_t> layer_begin;  ///< first point of each layer, and their number
   bool normalized = false;               ///< the adjacency holds coefficients
   bool symmetric = false;                ///< and they are products of a factor per node

@@ -33,8 +33,9 @@ enum class QuantMode {
 /// Training passes of one model run one at a time, and a tape is rewound before the next one.
 template <Real T>
 struct QuantWorkspace {
-  Array<std::uint8_t> keep;                ///< who is protected in this pass
-  std::vector<Array<float>> entry_codes;   ///< of sparse inputs: entries as their quantiser leaves them
+  Array<std::uint8_t> keep;  ///< who is protected in this pass
+  std::vector<Array<float>>
+      entry_codes;  ///< entries of sparse inputs and coefficients as quantisers leave them
   std::vector<std::pair<Var, Var>> twins;  ///< operands and what became of them
   std::vector<Var> quantized;              ///< results that are codes already
   const BitSearch<T>* search = nullptr;    ///< chooses widths; null: the plan's
@@ -232,14 +233,20 @@ class QuantScope {
   }
   void observe_entries(const QuantPoint& point, const CsrView<>& entries,
                        std::span<const std::uint8_t> kept) {
-    ValueRange<T> seen;
-    for (std::size_t i = 0; i < entries.num_rows; ++i) {
-      if (!kept.empty() && kept[i] != 0) continue;
-      for (auto e = entries.begin(i); e < entries.end(i); ++e) {
-        const T w = entries.weighted() ? static_cast<T>(entries.weight[e]) : T{1};
-        seen = join(seen, ValueRange<T>{w, w});
-      }
-    }
+    const ValueRange<T> seen = parallel_reduce(
+        entries.num_rows, 256, ValueRange<T>{},
+        [&](std::size_t i, std::size_t end) {
+          ValueRange<T> part;
+          for (; i < end; ++i) {
+            if (!kept.empty() && kept[i] != 0) continue;
+            for (auto e = entries.begin(i); e < entries.end(i); ++e) {
+              const T w = entries.weighted() ? static_cast<T>(entries.weight[e]) : T{1};
+              part = join(part, ValueRange<T>{w, w});
+            }
+          }
+          return part;
+        },
+        [](const ValueRange<T>& p, const ValueRange<T>& q) { return join(p, q); });
     detail::follow<T>(state(point), 0, seen.min, seen.max, settings().range, settings().momentum);
   }
   std::span<const float> rounded(const CsrView<>& entries, const OwnedGrid<T>& codes,

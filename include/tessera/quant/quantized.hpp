@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <span>
 #include <string>
@@ -253,7 +254,7 @@ class Quantized {
   /// Whether features that come as entries meet the quantisers in the same order as others.
   bool accepts_sparse_plan() {
     if (!tessera::accepts_sparse_input(model_)) return false;
-    std::vector<QuantPoint> points = std::exchange(plan_.points, {});
+    std::deque<QuantPoint> points = std::exchange(plan_.points, {});
     const std::vector<std::size_t> begins = plan_.layer_begin;
     NoTape<Scalar> ctx;
     const EdgeId row_ptr[3] = {0, 1, 2};
