@@ -42,8 +42,9 @@ struct HistoryOptions {
 ///
 /// In training, each layer's rows of the batch are pushed before dropout, and the next layer gets them together with the
 /// halo's rows as the history holds them, constants to backward. A table belongs to a layer, its rows to the nodes
-/// of the graph the first refresh saw; inference over that graph refreshes all tables, layer by layer, and inference over
-/// another graph leaves them alone. Backward and forward see exact features in layer 0.
+/// of one graph: that of an inductive run's training, or the one the first refresh saw. Inference over that graph
+/// refreshes all tables, layer by layer, and inference over another one leaves them alone. Backward and forward see exact
+/// features in layer 0.
 /// Which method it is, is a matter of the sampler and the policy: see PullHistory, ControlVariateDropout,
 /// FeatureMomentum, MessageCompensation.
 /// Cost     that of the model on the batch's rows, and (halo + batch) rows of F numbers moved per table and step
@@ -106,6 +107,24 @@ class HistoryModel {
   template <class Ctx>
   Var layer(Ctx& ctx, std::size_t l, const Adjacency& a, Var x, const Pass& pass) const {
     return model_.layer(ctx, l, a, x, pass);
+  }
+
+  bool keeps_history() const noexcept { return true; }
+  /// Says which graph the tables belong to.
+  ///
+  /// Cost     one pass over the entries
+  /// Errors   ShapeError for another number of nodes, ConfigError if they belong to another graph already
+  void keep_for(const Adjacency& adjacency) const {
+    if (adjacency.num_dst() != store_->num_nodes()) {
+      throw ShapeError(message("HistoryModel::keep_for: the graph has ", adjacency.num_dst(),
+                               " nodes, the tables ", store_->num_nodes()));
+    }
+    const std::uint64_t graph = graph_key(adjacency.forward);
+    if (graph_.value_or(graph) != graph) {
+      throw ConfigError(message("HistoryModel::keep_for: the tables belong to another graph (content id ",
+                                *graph_, ", this one's is ", graph, "); make a new model for it"));
+    }
+    graph_ = graph;
   }
 
   /// Inference over a whole graph, which makes every table exact for the present weights: what `infer` runs. None

@@ -20,7 +20,7 @@ namespace tessera {
 /// runs. With a refresh after every epoch the tables are a function of the weights, so that resumed runs are those
 /// that never stopped.
 /// Cost     an inference over the training graph each time; holds its prepared adjacency
-/// Errors   ConfigError if `every` is 0
+/// Errors   ConfigError if `every` is 0; when training begins, if the model's tables belong to another graph
 class RefreshHistory {
  public:
   struct Options {
@@ -49,16 +49,17 @@ class RefreshHistory {
  private:
   template <class Run>
   void prepare(Run& run) {
+    static_assert(KeepsHistory<std::remove_cvref_t<decltype(run.model())>>,
+                  "RefreshHistory needs a HistoryModel");
     const auto& data = run.data();
     const bool inductive = run.options().inductive;
     graph_.emplace(prepare_adjacency(inductive ? data.train_graph.view() : data.graph.view(),
                                      inductive ? data.train_graph.symmetric : data.graph.symmetric,
                                      run.model().aggregation()));
+    run.model().keep_for(graph_->adjacency());
   }
   template <class Run>
   void refresh(Run& run) {
-    static_assert(KeepsHistory<std::remove_cvref_t<decltype(run.model())>>,
-                  "RefreshHistory needs a HistoryModel");
     run.model().infer_layers(graph_->adjacency(), training_features(run.data()), options_.memory_budget);
   }
 

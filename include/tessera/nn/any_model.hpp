@@ -37,6 +37,8 @@ struct LayeredInterface : TrainableInterface<T> {
   virtual Var layer(NoTape<T>& ctx, std::size_t l, const Adjacency& a, Var x, const Pass& pass) const = 0;
   virtual std::optional<Tensor<T>> infer_layers(const Adjacency& a, MatrixView<const float> x,
                                                 std::size_t budget) const = 0;
+  virtual bool keeps_history() const = 0;
+  virtual void keep_for(const Adjacency& a) const = 0;
 };
 
 template <class Base, TrainableModel M>
@@ -82,6 +84,10 @@ struct LayeredHolder final : TrainableHolder<LayeredInterface<typename M::Scalar
     } else {
       return std::nullopt;
     }
+  }
+  bool keeps_history() const override { return tessera::keeps_history(this->model); }
+  void keep_for(const Adjacency& a) const override {
+    if constexpr (requires { this->model.keep_for(a); }) this->model.keep_for(a);
   }
 };
 
@@ -138,6 +144,9 @@ class AnyModel : public detail::ErasedModel<detail::LayeredInterface<T>, T> {
                                         std::size_t budget) const {
     return this->held_->infer_layers(a, x, budget);
   }
+  /// Whether the model inside keeps what its layers computed; if so, `keep_for` tells it of which graph.
+  bool keeps_history() const { return this->held_->keeps_history(); }
+  void keep_for(const Adjacency& a) const { this->held_->keep_for(a); }
 };
 
 /// The same for models that need not run layer by layer: those about whole graphs.

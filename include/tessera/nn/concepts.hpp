@@ -88,6 +88,19 @@ bool accepts_sparse_input(const M& model) {
   }
 }
 
+/// Whether a model says by `keeps_history()` that it keeps what its layers computed for the nodes of one graph, which
+/// `keep_for(adjacency)` names.
+template <class M>
+bool keeps_history(const M& model) {
+  if constexpr (requires {
+                  { model.keeps_history() } -> std::convertible_to<bool>;
+                }) {
+    return model.keeps_history();
+  } else {
+    return false;
+  }
+}
+
 /// A model of nodes, which layer-wise inference can run one layer at a time.
 ///
 /// Semantics no compiler can check: `forward` equals `layer(0)`, ..., `layer(L - 1)` in turn, bit for bit; one

@@ -100,6 +100,11 @@ class Trainer {
     if (run.num_batches() == 0) throw ConfigError("Trainer::fit: the sampler makes no batch of this data");
     model_.parameters().zero_grads();
     tape_.set_precision(options.precision);
+    if constexpr (requires { model_.keep_for(Adjacency{}); }) {
+      // Else an evaluation, which sees the whole graph, would be the first to name one.
+      if (options.inductive && keeps_history(model_))
+        model_.keep_for(prepare_adjacency(source.graph, source.symmetric, model_.aggregation()).adjacency());
+    }
 
     (detail::call_restore(extras, run), ...);
     const std::uint64_t resumed_at = run.next_epoch();
