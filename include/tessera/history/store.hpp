@@ -37,10 +37,11 @@ struct HistoryStoreOptions {
 ///
 /// A step begins with `begin_step`, which waits for everything the step before still moves; then pulls and pushes may
 /// be asked for in any order and run beside the computation, one after another. Rows that one step pulls and rows that
-/// it pushes must be different ones: then the result is that of doing each at once, bit for bit.
+/// it pushes must be different ones: then the result is that of doing each at once, bit for bit. Requests of few bytes
+/// are done at once, and all of them where the caller may use one thread only: there is nothing to overlap with.
 /// Units    steps count from 1
 /// Cost     see HistoryTable; one thread with `overlap`, which sleeps between requests
-/// Errors   what a request throws comes out of `wait` or `begin_step`
+/// Errors   what a request throws comes out of `wait` or `begin_step`, or of the request where it is done at once
 /// Threads  one caller at a time; matrices and ids of a request stay as they are until it is waited for
 template <Real T>
 class HistoryStore {
@@ -186,6 +187,9 @@ class HistoryStore {
     std::uint32_t step;
   };
 
+  /// Moving so few bytes takes less time than waking the thread.
+  static constexpr std::size_t kAtOnceBytes = std::size_t{1} << 16;
+
   static double seconds_since(Clock::time_point began) {
     return std::chrono::duration<double>(Clock::now() - began).count();
   }
@@ -207,9 +211,21 @@ class HistoryStore {
     return tables_.emplace(slot, std::move(e)).first->second.table;
   }
 
+  /// Whether a request is done by the caller: then nothing may be under way that was asked for before.
+  bool at_once(const Request& r) {
+    if (!worker_.joinable()) return true;
+    if (max_threads() == 1) {
+      wait_all();
+      return true;
+    }
+    if (r.ids.size() * r.entry->table.row_bytes() > kAtOnceBytes) return false;
+    const std::lock_guard lock(mutex_);
+    return finished_ == asked_ && error_ == nullptr;
+  }
+
   Ticket request(const Request& r) {
-    if (!worker_.joinable()) {
-      move_rows(r);
+    if (at_once(r)) {
+      move_rows(r, true);
       return 0;
     }
     {
@@ -225,7 +241,7 @@ class HistoryStore {
     return asked_;
   }
 
-  void move_rows(const Request& r) {
+  void move_rows(const Request& r, bool caller_waits) {
     const auto began = Clock::now();
     HistoryTable<T>& t = r.entry->table;
     HistoryLayerReport& report = r.entry->report;
@@ -241,7 +257,7 @@ class HistoryStore {
     const double seconds = seconds_since(began);
     const std::lock_guard lock(mutex_);
     (r.pull ? times_.pull : times_.push) += seconds;
-    if (!worker_.joinable()) times_.wait += seconds;
+    if (caller_waits) times_.wait += seconds;
   }
 
   /// The thread: requests in the order they were made, rows moved by it alone.
@@ -256,7 +272,7 @@ class HistoryStore {
         lock.unlock();
         std::exception_ptr error;
         try {
-          if (!failed) move_rows(r);
+          if (!failed) move_rows(r, false);
         } catch (...) {
           error = std::current_exception();
         }
