@@ -5,17 +5,21 @@
 //
 //     bench_memory                                             a hundredth of the Amazon2M shape
 //     bench_memory --scale 1 --batches 20 --spill /scratch     the whole of it
+//     bench_memory --scale 1 --inference --spill /scratch      inference alone
 //
-// Memory is what training holds beyond graph and features, histories included. Where --batches cuts epochs short, their
-// time is that of all batches at the pace of the first ones.
+// Memory is what training holds beyond graph and features, histories included; peak is how far the process grew meanwhile,
+// by what the system says. Where --batches cuts epochs short, their time is that of all batches at the pace of the first
+// ones.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -51,8 +55,37 @@ struct Options {
   std::vector<std::size_t> depths{2, 3, 4};
   std::vector<std::string> methods{"full", "neighbors", "vrgcn", "cluster", "gas"};
   double budget_gib = 2;
+  bool inference_only = false;
   std::string spill = std::filesystem::temp_directory_path() / "tessera-bench";
   std::string format = "bf16";
+};
+
+/// How far the process grows from here on: bytes mapped in at the most, less those mapped in at the start.
+class Growth {
+ public:
+  Growth() {
+    // 5 makes the system forget the peak so far.
+    if (std::FILE* clear = std::fopen("/proc/self/clear_refs", "w")) {
+      std::fputs("5", clear);
+      std::fclose(clear);
+    }
+    start_ = status("VmRSS:");
+  }
+  double megabytes() const { return static_cast<double>(status("VmHWM:") - start_) * 1.024e-3; }
+
+ private:
+  static long status(std::string_view field) {
+    long kibibytes = 0;
+    if (std::FILE* file = std::fopen("/proc/self/status", "r")) {
+      char line[256];
+      while (std::fgets(line, sizeof line, file) != nullptr) {
+        if (std::string_view(line).starts_with(field)) kibibytes = std::atol(line + field.size());
+      }
+      std::fclose(file);
+    }
+    return kibibytes;
+  }
+  long start_ = 0;
 };
 
 double seconds_since(std::chrono::steady_clock::time_point began) {
@@ -135,12 +168,13 @@ void run_depths(const Dataset& data, const Options& o, JsonObject& json) {
   std::printf(
       "\nmemory beyond graph and features, and time, against depth: %zu hidden, %zu parts, %zu a batch\n",
       o.hidden, parts, o.clusters_per_batch);
-  std::printf("  %-10s %6s %11s %11s %11s %13s %12s\n", "method", "layers", "memory MB", "history MB",
-              "s per epoch", "moving rows %", "accuracy");
+  std::printf("  %-10s %6s %11s %11s %11s %11s %13s %12s\n", "method", "layers", "memory MB", "peak MB",
+              "history MB", "s per epoch", "moving rows %", "accuracy");
   for (const std::string& method : o.methods) {
     for (const std::size_t depth : o.depths) {
       BufferPool::global().trim();
       const std::size_t before = BufferPool::global().stats().held_bytes;
+      const Growth growth;
       Case c = make_case(method, depth, data, partition.part, targets, o);
       Trainer trainer{c.model, std::move(c.sampler), CrossEntropy{}, Adam{.lr = 0.005}, PrefetchOptions{}};
       const std::size_t epochs = std::max<std::size_t>(o.common.repeats + 1, o.metric_epochs);
@@ -153,7 +187,8 @@ void run_depths(const Dataset& data, const Options& o, JsonObject& json) {
         fastest = std::min(fastest, fit.history[e].seconds);
       const double share = c.store != nullptr ? 100 * c.store->times().wait / all : 0;
       const double tables = c.store != nullptr ? static_cast<double>(c.store->bytes()) * 1e-6 : 0;
-      std::printf("  %-10s %6zu %11.1f %11.1f %11.3f", method.c_str(), depth, held, tables,
+      const double peak = growth.megabytes();
+      std::printf("  %-10s %6zu %11.1f %11.1f %11.1f %11.3f", method.c_str(), depth, held, peak, tables,
                   fastest * c.whole_epoch);
       if (c.store != nullptr) {
         std::printf(" %13.1f", share);
@@ -161,7 +196,8 @@ void run_depths(const Dataset& data, const Options& o, JsonObject& json) {
         std::printf(" %13s", "-");
       }
       const std::string key = method + "_" + std::to_string(depth);
-      json.add("memory_mb_" + key, held).add("seconds_per_epoch_" + key, fastest * c.whole_epoch);
+      json.add("memory_mb_" + key, held).add("peak_mb_" + key, peak);
+      json.add("seconds_per_epoch_" + key, fastest * c.whole_epoch);
       if (c.store != nullptr) json.add("history_mb_" + key, tables).add("moving_percent_" + key, share);
       if (o.metric_epochs > 0) {
         const Evaluation e = evaluate(c.model, data, CrossEntropy{});
@@ -197,22 +233,26 @@ void run_inference(const Dataset& data, const Options& o, JsonObject& json) {
   const auto budget = static_cast<std::size_t>(o.budget_gib * 1073741824.0 * std::min(1.0, o.scale));
   Tensor<float> whole, spilled;
   BufferPool::global().trim();
-  const std::size_t before = BufferPool::global().stats().held_bytes;
+  Growth growth;
   const double free_seconds = timed({}, whole);
-  const double free_mb = static_cast<double>(BufferPool::global().stats().held_bytes - before) * 1e-6;
+  const double free_mb = growth.megabytes();
   BufferPool::global().trim();
+  growth = {};
   const double spilled_seconds =
       timed({.memory_budget = std::max<std::size_t>(budget, 1 << 20), .spill = o.spill}, spilled);
+  const double spilled_mb = growth.megabytes();
   bool same = whole.rows() == spilled.rows();
   for (std::size_t i = 0; same && i < whole.rows(); ++i) {
     same = std::equal(whole.row(i).begin(), whole.row(i).end(), spilled.row(i).begin());
   }
   std::printf(
-      "\ninference of 3 layers: %.2f s in %.0f MB without a budget, %.2f s inside %.0f MB: %.2f of the "
-      "speed, %s\n",
-      free_seconds, free_mb, spilled_seconds, static_cast<double>(budget) * 1e-6,
+      "\ninference of 3 layers: %.2f s, peak %.0f MB, without a budget; %.2f s, peak %.0f MB, inside %.0f "
+      "MB: "
+      "%.2f of the speed, %s\n",
+      free_seconds, free_mb, spilled_seconds, spilled_mb, static_cast<double>(budget) * 1e-6,
       free_seconds / spilled_seconds, same ? "same bits" : "OTHER BITS");
   json.add("infer_seconds", free_seconds).add("infer_budget_seconds", spilled_seconds);
+  json.add("infer_peak_mb", free_mb).add("infer_budget_peak_mb", spilled_mb);
 }
 
 int run(const Options& o) {
@@ -226,7 +266,7 @@ int run(const Options& o) {
         data.num_features());
     JsonObject json;
     json.add("program", std::string("bench_memory")).add("commit", std::string(TESSERA_BENCH_COMMIT));
-    run_depths(data, o, json);
+    if (!o.inference_only) run_depths(data, o, json);
     run_inference(data, o, json);
     if (!o.common.report.empty()) tessera::detail::replace_file(o.common.report, json.text() + "\n");
     return 0;
@@ -263,6 +303,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--budget", o.budget_gib, "GiB of inference at scale 1, less in proportion below")
       ->capture_default_str();
+  app.add_flag("--inference", o.inference_only, "Inference inside the budget alone");
   app.add_option("--spill", o.spill, "Folder inference spills to")->capture_default_str();
   return tessera::bench::run_program(app, argc, argv, "bench_memory", [&] { return tessera::bench::run(o); });
 }
