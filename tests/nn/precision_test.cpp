@@ -89,8 +89,8 @@ TEST_CASE("every network of the zoo has a gradient in bf16") {
     INFO(entry.name);
     const auto wide = gradient(entry.model, level, x.view(), g.view(), Precision::fp32);
     const auto narrow = gradient(entry.model, level, x.view(), g.view(), Precision::bf16);
-    // Layers that divide by small numbers (norms, softmax, standard deviations) enlarge roundings.
-    CHECK(distance(wide, narrow) <= 8 * 2 * kLayerBound * norm(wide));
+    // Two layers, and what stands between them (a norm, a softmax, several aggregates) for as much again.
+    CHECK(distance(wide, narrow) <= 4 * kLayerBound * norm(wide));
   }
 }
 
