@@ -55,7 +55,7 @@ struct Options {
   std::vector<std::size_t> depths{2, 3, 4};
   std::vector<std::string> methods{"full", "neighbors", "vrgcn", "cluster", "gas"};
   double budget_gib = 2;
-  bool inference_only = false;
+  bool training_only = false, inference_only = false;
   std::string spill = std::filesystem::temp_directory_path() / "tessera-bench";
   std::string format = "bf16";
 };
@@ -224,6 +224,7 @@ void run_inference(const Dataset& data, const Options& o, JsonObject& json) {
   const auto timed = [&](const InferOptions& options, Tensor<float>& logits) {
     double best = 1e300;
     for (std::size_t r = 0; r < std::max<std::size_t>(1, o.common.repeats); ++r) {
+      logits = {};
       const auto began = std::chrono::steady_clock::now();
       logits = infer(net, prepared.adjacency(), data.features.view(), options);
       best = std::min(best, seconds_since(began));
@@ -267,7 +268,7 @@ int run(const Options& o) {
     JsonObject json;
     json.add("program", std::string("bench_memory")).add("commit", std::string(TESSERA_BENCH_COMMIT));
     if (!o.inference_only) run_depths(data, o, json);
-    run_inference(data, o, json);
+    if (!o.training_only) run_inference(data, o, json);
     if (!o.common.report.empty()) tessera::detail::replace_file(o.common.report, json.text() + "\n");
     return 0;
   });
@@ -303,7 +304,8 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--budget", o.budget_gib, "GiB of inference at scale 1, less in proportion below")
       ->capture_default_str();
-  app.add_flag("--inference", o.inference_only, "Inference inside the budget alone");
+  CLI::Option* const training = app.add_flag("--training", o.training_only, "Training alone");
+  app.add_flag("--inference", o.inference_only, "Inference inside the budget alone")->excludes(training);
   app.add_option("--spill", o.spill, "Folder inference spills to")->capture_default_str();
   return tessera::bench::run_program(app, argc, argv, "bench_memory", [&] { return tessera::bench::run(o); });
 }

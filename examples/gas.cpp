@@ -116,12 +116,6 @@ int main(int argc, char** argv) {
           }
           return with_history(options, history, data, seed, tessera::PullHistory{}, store);
         };
-        if (history.warm_start && options.inductive) {
-          throw tessera::ConfigError(
-              "gas: --warm-start does not go with --inductive, whose first evaluation would fill the tables "
-              "from the "
-              "whole graph");
-        }
         examples::train_runs(options, data, [&] { return sampler; }, report,
                              {.make_model = model,
                               .refresh_history = true,

@@ -51,6 +51,60 @@ std::size_t widest_parameter(const M& model) {
   return width;
 }
 
+/// Row strides of what each layer gives, seen on a node without neighbours.
+template <Model M>
+Array<std::size_t> layer_strides(const M& model) {
+  using T = typename M::Scalar;
+  const Array<EdgeId> row_ptr(2, EdgeId{0});
+  Adjacency alone;
+  alone.forward = {1, 1, row_ptr.span(), {}, {}};
+  alone.transpose = alone.forward;
+  Array<std::size_t> strides(model.num_layers());
+  Tensor<T> row = Tensor<T>::zeros(1, model.in_features());
+  NoTape<T> ctx;
+  for (std::size_t l = 0; l < strides.size(); ++l) {
+    row = ctx.take(model.layer(ctx, l, alone, ctx.input(std::as_const(row).view()), Pass{}));
+    ctx.rewind();
+    strides[l] = row.stride();
+  }
+  return strides;
+}
+
+/// What one layer over all rows takes beside its parameters.
+///
+/// Units    bytes
+struct LayerMemory {
+  std::size_t held = 0;   ///< input and output; the features are the caller's
+  std::size_t whole = 0;  ///< with what lies between, where it does not run in blocks
+
+  template <class T>
+  static LayerMemory of(std::size_t rows, std::size_t in, std::size_t out, bool first) {
+    const std::size_t input = first ? 0 : rows * in * sizeof(T);
+    return {input + rows * out * sizeof(T), input + 3 * rows * std::max(in, out) * sizeof(T)};
+  }
+};
+
+/// Refuses a budget before anything is computed.
+template <Model M>
+void check_budget(const M& model, std::size_t rows, std::size_t budget,
+                  std::span<const std::size_t> strides) {
+  using T = typename M::Scalar;
+  std::size_t in = model.in_features();
+  for (std::size_t l = 0; l < strides.size(); in = strides[l++]) {
+    const LayerMemory memory = LayerMemory::of<T>(rows, in, strides[l], l == 0);
+    if (memory.whole <= budget) continue;
+    if (needs_all_rows(model)) {
+      throw ConfigError(message("infer: memory_budget is ", budget, " bytes, layer ", l, " needs ",
+                                memory.whole,
+                                ": its norm is taken over all rows, so it cannot run in blocks of them"));
+    }
+    if (memory.held < budget) continue;
+    throw ConfigError(message("infer: memory_budget is ", budget, " bytes, layer ", l, " needs more than ",
+                              memory.held,
+                              " for its input and output; raise it, or name a folder to spill to"));
+  }
+}
+
 /// One layer over all rows, block by block inside `bytes` of scratch.
 template <Model M, class X>
 Tensor<typename M::Scalar> infer_layer_in_blocks(const M& model, std::size_t layer, CsrView<> a,
@@ -91,8 +145,9 @@ Tensor<typename M::Scalar> infer_layer_in_blocks(const M& model, std::size_t lay
 /// Cost     the forward pass; in blocks, inputs that several blocks read are gathered and transformed by
 ///          each
 /// Errors   ShapeError if the shapes do not fit; FormatError if the folder to spill to has no room, before anything is
-///          computed where that can be told; ConfigError if without one the budget is below what two layers'
-///          activations take, or blocks of rows would change the result (norms over all rows)
+///          computed where that can be told; ConfigError naming the bytes, before anything is computed, if without
+///          a folder the budget is below what a layer's input and output take, or blocks of rows would change the
+///          result (norms over all rows)
 /// Threads  result independent of T
 template <Model M>
 Tensor<typename M::Scalar> infer(const M& model, const Adjacency& adjacency, MatrixView<const float> features,
@@ -113,13 +168,19 @@ Tensor<typename M::Scalar> infer(const M& model, const Adjacency& adjacency, Mat
       return *std::move(logits);
   }
   if (options.memory_budget != 0 && !options.spill.empty()) {
-    // Two inputs, a product and an output of the widest layer, guessed by what is known of widths.
-    const std::size_t width =
-        std::max({features.cols(), model.out_features(), detail::widest_parameter(model)});
+    // Two inputs, a product and an output of the widest layer; products are as wide as some parameter.
+    const Array<std::size_t> strides = detail::layer_strides(model);
+    const std::size_t width = std::max({features.cols(), detail::widest_parameter(model),
+                                        *std::max_element(strides.begin(), strides.end())});
     SpillScope spill(options.spill, options.memory_budget, 4 * n * width * sizeof(T));
     const Tensor<T> logits = infer(model, adjacency, features, {});
     spill.stop();
     return Tensor<T>::copy_of(logits.view());
+  }
+  Array<std::size_t> strides;
+  if (options.memory_budget != 0) {
+    strides = detail::layer_strides(model);
+    detail::check_budget(model, n, options.memory_budget, strides.span());
   }
   Tensor<T> hidden;
   NoTape<T> ctx;
@@ -131,26 +192,16 @@ Tensor<typename M::Scalar> infer(const M& model, const Adjacency& adjacency, Mat
   }
   for (; l < model.num_layers(); ++l) {
     const bool first = l == 0;
-    const std::size_t in_bytes = first ? 0 : n * hidden.stride() * sizeof(T);
-    const std::size_t width = std::max(first ? features.cols() : hidden.cols(), model.out_features());
-    const std::size_t whole = in_bytes + 3 * n * width * sizeof(T);
-    if (options.memory_budget != 0 && whole > options.memory_budget) {
-      // The output stays whole: [N, F_out], with F_out unknown here; the input's width is the guess.
-      const std::size_t held = in_bytes + n * width * sizeof(T);
-      if (needs_all_rows(model)) {
-        throw ConfigError(message("infer: memory_budget is ", options.memory_budget, " bytes, layer ", l,
-                                  " needs ", whole,
-                                  ": its norm is taken over all rows, so it cannot run in blocks of them"));
+    if (options.memory_budget != 0) {
+      const auto memory =
+          detail::LayerMemory::of<T>(n, first ? features.cols() : hidden.stride(), strides[l], first);
+      if (memory.whole > options.memory_budget) {
+        const std::size_t scratch = options.memory_budget - memory.held;
+        hidden = first ? detail::infer_layer_in_blocks(model, l, adjacency.forward, features, scratch)
+                       : detail::infer_layer_in_blocks(model, l, adjacency.forward,
+                                                       std::as_const(hidden).view(), scratch);
+        continue;
       }
-      if (held >= options.memory_budget) {
-        throw ConfigError(message("infer: memory_budget is ", options.memory_budget, " bytes, layer ", l,
-                                  " needs more than ", held, " for its input and output"));
-      }
-      const std::size_t scratch = options.memory_budget - held;
-      hidden = first ? detail::infer_layer_in_blocks(model, l, adjacency.forward, features, scratch)
-                     : detail::infer_layer_in_blocks(model, l, adjacency.forward,
-                                                     std::as_const(hidden).view(), scratch);
-      continue;
     }
     if (first && !std::is_same_v<T, float>) {
       hidden.resize(n, features.cols());
