@@ -158,7 +158,7 @@ class QuantScope {
       return workspace_.search->mix(base_, x, next_ - 1, point.format, block_.value(point.state), point.name,
                                     which);
     }
-    FakeQuantizeOptions options{.gradient = plan_.settings.gradient, .rows = which};
+    FakeQuantizeOptions options{.gradient = gradient_of(point), .rows = which};
     if (run_.mode == QuantMode::train && role == QuantRole::weight && plan_.settings.noise_rate < 1) {
       options.exact = {static_cast<float>(1 - plan_.settings.noise_rate), run_.key,
                        0x4e000000u + static_cast<std::uint32_t>(next_)};
@@ -199,6 +199,14 @@ class QuantScope {
   void observe_point(const QuantPoint& point, Var x, const QuantRows& which) {
     if (point.channels > 1) return observe_columns<T>(state(point), value(x), settings());
     observe<T>(state(point), value(x), which, settings(), run_.key, static_cast<std::uint32_t>(next_));
+  }
+
+  /// A column's range is its extremes, so there is always a weight at the extreme code. The published rule, which passes
+  /// no gradient to extreme codes, would hold every column's largest weight where it started.
+  QuantGradient gradient_of(const QuantPoint& point) const noexcept {
+    const QuantGradient rule = plan_.settings.gradient;
+    const bool columns = point.role == QuantRole::weight && plan_.settings.per_channel;
+    return columns && rule == QuantGradient::clipped ? QuantGradient::clipped_inclusive : rule;
   }
 
   QuantPoint& write_down(QuantRole role, std::size_t rows, std::size_t cols) {
