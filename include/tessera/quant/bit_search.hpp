@@ -107,6 +107,11 @@ struct BitSearchOptions {
 ///     search.apply(model);
 ///
 /// The price is beta times the sum of pi_k bits_k size, size being a tensor's share of all elements.
+///
+/// Searched are quantisers of whole tensors: dense rows, rows before they are summed, weights, attention vectors, sums,
+/// products, updates, and messages without coefficients (GraphSAGE, GIN). Where an operator rounds numbers on its way the
+/// width stays as it was: features given by their entries, the adjacency's coefficients, messages multiplied by
+/// them (GCN, faithful), attention's scores, messages and shares. Their logits only feel the price.
 /// Source   Zhao et al., Learned low precision graph neural networks, 2020 (arXiv 2009.09232); formulas after the abstract
 template <Real T>
 class BitSearch {

@@ -163,6 +163,14 @@ inline void export_layer(const Int8Exporter& from, const GatConv<float>::Options
 
 }  // namespace detail
 
+/// A convolution that has an integer layer: GcnConv, SageConv, GinConv, GatConv. EgcConv has none: its networks have norms
+/// and residuals between layers, which stay float, and each node weights its sums by numbers of its own.
+template <class Conv>
+concept Int8Conv = requires(const detail::Int8Exporter& from, const typename Conv::Options& options,
+                            Int8Layer& to) {
+  detail::export_layer(from, options, to);
+};
+
 /// The integer network of a trained or calibrated one: GCN, GraphSAGE (mean), GIN or GAT.
 ///
 /// Weights become bytes with a scale per column (or per matrix), a batch norm between a product and its rectifier becomes
@@ -170,7 +178,7 @@ inline void export_layer(const Int8Exporter& from, const GatConv<float>::Options
 /// for any degree (`int8_spmm_max_degree`).
 /// Errors   ConfigError for placements other than fused, more than 8 bits, quantisers that never observed anything, or
 ///          networks with norms between layers, residuals or linear ends; ShapeError for products deeper than 32-bit sums allow
-template <class Conv, QuantPolicy P>
+template <Int8Conv Conv, QuantPolicy P>
 Int8Model export_int8(const Quantized<GnnStack<Conv>, P>& model) {
   const auto& options = model.model().options();
   if (model.settings().placement != Placement::fused) {

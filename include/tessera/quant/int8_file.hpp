@@ -123,12 +123,12 @@ class Int8FileReader {
     const std::string kind = note(at + ".kind");
     const auto found =
         std::find_if(kInt8Kinds.begin(), kInt8Kinds.end(), [&](Int8Kind k) { return name(k) == kind; });
-    if (found == kInt8Kinds.end())
-      fail("has a layer \"", at, "\" of kind \"", kind, "\", which does not exist");
+    if (found == kInt8Kinds.end()) fail("has \"", kind, "\" for \"", at, ".kind\", which is no layer");
     l.kind = *found;
-    const auto activation =
-        std::find(kActivationNames.begin(), kActivationNames.end(), note(at + ".activation"));
-    if (activation == kActivationNames.end()) fail("has no activation for \"", at, "\"");
+    const std::string activates = note(at + ".activation");
+    const auto activation = std::find(kActivationNames.begin(), kActivationNames.end(), activates);
+    if (activation == kActivationNames.end())
+      fail("has \"", activates, "\" for \"", at, ".activation\", want none, relu or elu");
     l.activation = static_cast<Activation>(activation - kActivationNames.begin());
     const auto scale = file_.template values<float>(at + ".codes.scale");
     const auto range = numbers(at + ".codes.range", 3 * scale.size());

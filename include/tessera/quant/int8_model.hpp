@@ -52,7 +52,7 @@ class Int8Model {
         kind == Int8Kind::gcn || kind == Int8Kind::gcn_aggregate_first || kind == Int8Kind::gat;
     return {Normalization::none, loops, 0.0f};
   }
-  /// Bytes of weights (a byte each, as stored in files), scales and biases.
+  /// Bytes of weights (a byte each, of four bits too, which only files pack), scales and biases.
   std::size_t bytes() const noexcept;
 
   /// The features as codes of layer 0.
