@@ -3,9 +3,13 @@
 //
 //   bench_spmm                      a few seconds at 1/20 of the size
 //   bench_spmm --scale 1            the full shapes; needs about 6 GB
+//   bench_spmm --widths 32 128 256 602 --peers "venv/bin/python benchmarks/peers/spmm.py pyg"
+//                                   products on shuffled ids against other libraries, before and after our reordering
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <string>
 #include <vector>
@@ -13,13 +17,16 @@
 #include "peers/spmm_peers.hpp"
 #include "support/machine.hpp"
 #include "support/main.hpp"
+#include "support/peer_process.hpp"
 #include "support/planted_csr.hpp"
 #include "support/report.hpp"
 #include "support/timing.hpp"
 #include "tessera/core/bf16.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/graph/renumber.hpp"
 #include "tessera/kernels/convert.hpp"
 #include "tessera/kernels/spmm.hpp"
+#include "tessera/partition/multilevel.hpp"
 
 namespace tessera::bench {
 namespace {
@@ -32,6 +39,9 @@ struct Options {
   std::vector<std::string> orders{"community", "shuffled"};
   double inside = 0.7;
   double nearby = 0.2;
+  std::vector<std::string> peers;
+  std::vector<std::size_t> widths{128};
+  std::size_t part_size = 400;
 };
 
 PlantedShape shape_of(const std::string& name, const Options& options) {
@@ -151,6 +161,115 @@ void run_group(const std::string& title, const PlantedCsr& graph, const Options&
       static_cast<double>(a.num_edges() * F * sizeof(float)) / fp32 * 1e-9);
 }
 
+/// x[i, j] = ((31 id(i) + 17 j) mod 64) / 64, as peers/spmm.py has it.
+Tensor<float> formula_features(std::size_t rows, std::size_t cols, std::span<const NodeId> ids = {}) {
+  Tensor<float> x(rows, cols);
+  parallel_for(rows, 1024, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      const std::size_t id = ids.empty() ? i : ids[i];
+      for (std::size_t j = 0; j < cols; ++j) x(i, j) = static_cast<float>((id * 31 + j * 17) % 64) / 64;
+    }
+  });
+  return x;
+}
+
+template <class T>
+void write_array(const std::filesystem::path& path, std::span<const T> values) {
+  std::ofstream out(path, std::ios::binary);
+  out.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size_bytes()));
+  if (!out) throw Error(message("bench_spmm: cannot write ", path.string()));
+}
+
+/// The graph as other libraries see it, in a folder that goes when this does.
+class PeerGraph {
+ public:
+  explicit PeerGraph(CsrView<> graph)
+      : folder_(std::filesystem::temp_directory_path() / ("bench_spmm-" + std::to_string(::getpid()))) {
+    std::filesystem::create_directory(folder_);
+    write_array(folder_ / "indptr.bin", graph.row_ptr);
+    write_array(folder_ / "indices.bin", graph.col);
+    write_array(folder_ / "weight.bin", graph.weight);
+  }
+  PeerGraph(const PeerGraph&) = delete;
+  PeerGraph& operator=(const PeerGraph&) = delete;
+  ~PeerGraph() {
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  PeerProcess start(const std::string& command, std::size_t features, std::size_t threads) const {
+    return PeerProcess(command + " --folder " + folder_.string() + " --features " + std::to_string(features) +
+                       " --threads " + std::to_string(threads));
+  }
+
+ private:
+  std::filesystem::path folder_;
+};
+
+/// Other libraries and ours on shuffled ids, and ours on the ids our reordering gives, in turns.
+void run_beside_peers(const std::string& shape, const PlantedCsr& shuffled, const Options& options,
+                      const Machine& machine, Report& report) {
+  const CsrView<> a = shuffled.view();
+  CsrGraph ordered;
+  Array<NodeId> order;
+  const double reordering = seconds_of([&] {
+    const std::size_t parts = std::max<std::size_t>(2, a.num_rows / options.part_size);
+    order = order_by_part(partition(a, {.parts = parts, .symmetrize = true}).part);
+    ordered = tessera::detail::renumber(a, order, inverse_permutation(order));
+  });
+  std::printf("%s, ids shuffled: reordering into parts of %zu took %.2f s\n", shape.c_str(),
+              options.part_size, reordering);
+  report.note("reordering_seconds_" + shape, reordering);
+  const PeerGraph exported(a);
+  for (const std::size_t width : options.widths) {
+    std::vector<PeerProcess> peers;
+    for (const std::string& command : options.peers) {
+      peers.push_back(exported.start(command, width, options.common.threads));
+    }
+    const Tensor<float> x = formula_features(a.num_cols, width);
+    const Tensor<float> x_ordered = formula_features(a.num_cols, width, order);
+    Tensor<bf16> x_half(a.num_cols, width);
+    convert_rows(x_ordered.view(), x_half.view());
+    Tensor<float> y(a.num_rows, width);
+    Tensor<float> y_ordered(a.num_rows, width);
+    Tensor<float> y_half(a.num_rows, width);
+    std::vector<Case> cases;
+    for (PeerProcess& peer : peers) cases.push_back({peer.name(), [&] { peer.ask("run"); }});
+    cases.push_back({"tessera", [&] { spmm_sum<float, float>(a, x, y); }});
+    cases.push_back(
+        {"tessera reordered", [&] { spmm_sum<float, float>(ordered.view(), x_ordered, y_ordered); }});
+    cases.push_back(
+        {"tessera reordered bf16", [&] { spmm_sum<bf16, float>(ordered.view(), x_half, y_half); }});
+    const std::string group = shape + ", F = " + std::to_string(width);
+    report.begin_group(group, ("vs " + cases[0].name).c_str());
+    const std::vector<Timing> timings = time_interleaved(cases, options.common.repeats);
+    const auto n = static_cast<double>(a.num_rows), e = static_cast<double>(a.num_edges());
+    const auto f = static_cast<double>(width);
+    for (std::size_t c = 0; c < cases.size(); ++c) {
+      Row row;
+      row.group = group;
+      row.name = cases[c].name;
+      row.timing = timings[c];
+      row.bytes = n * f * (c + 1 == cases.size() ? 6 : 8) + e * 8 + n * 8;
+      row.flops = 2 * e * f;
+      row.bound_seconds = std::max(row.bytes / machine.stream_read, row.flops / machine.peak_flops);
+      row.ratio = timings[0].median / timings[c].median;
+      row.checksum = c < peers.size() ? std::stod(peers[c].ask("sum"))
+                                      : checksum_of(c == peers.size()       ? y
+                                                    : c == peers.size() + 1 ? y_ordered
+                                                                            : y_half);
+      report.add(row);
+    }
+    for (std::size_t p = 0; p < peers.size(); ++p) {
+      const double peer = timings[p].median;
+      const std::size_t ours = peers.size();
+      std::printf("  %s takes %.2fx our time, %.2fx after reordering, %.2fx in bf16\n", cases[p].name.c_str(),
+                  peer / timings[ours].median, peer / timings[ours + 1].median,
+                  peer / timings[ours + 2].median);
+    }
+    std::printf("\n");
+  }
+}
+
 int run(Options options) {
   const IsaScope scope(options.common.level());
   return with_threads(options.common.threads, [&] {
@@ -167,6 +286,10 @@ int run(Options options) {
     report.note("peer_threads", peers);
     for (const std::string& shape : options.shapes) {
       PlantedCsr graph = planted_csr(shape_of(shape, options), 7);
+      if (!options.peers.empty()) {
+        run_beside_peers(shape, shuffled_csr(graph, 9), options, machine, report);
+        continue;
+      }
       for (const std::string& order : options.orders) {
         if (order == "shuffled") graph = shuffled_csr(graph, 9);
         run_group(shape + ", " + (order == "shuffled" ? "ids shuffled" : "community order"), graph, options,
@@ -194,6 +317,12 @@ int main(int argc, char** argv) {
   app.add_option("--shapes", options.shapes, "Which graphs")->check(CLI::IsMember({"reddit", "amazon2m"}));
   app.add_option("--orders", options.orders, "Which numberings, in this order")
       ->check(CLI::IsMember({"community", "shuffled"}));
+  app.add_option("--peers", options.peers,
+                 "Commands of other libraries (peers/spmm.py), to be run on shuffled ids at every --widths");
+  app.add_option("--widths", options.widths, "Columns F with --peers")->check(CLI::PositiveNumber);
+  app.add_option("--part-size", options.part_size, "Nodes of a part of the reordering with --peers")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--inside", options.inside, "Share of edges inside a community")
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--nearby", options.nearby, "Share of edges to communities around")
