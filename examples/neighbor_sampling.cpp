@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Mini-batches of a few neighbours per node and layer: GraphSAGE's, LABOR's, LADIES' or FastGCN's, or picked by
-// edge weight; and the two simplest subgraph batches to compare them with.
+// edge weight; the two simplest subgraph batches to compare them with; and the whole graph with links left out.
 // Hamilton, Ying & Leskovec, Inductive representation learning on large graphs, 2017; docs/samplers.md names
 // the papers of the others.
 //
@@ -20,6 +20,7 @@
 #include "tessera/graph/normalization.hpp"
 #include "tessera/precompute/triangles.hpp"
 #include "tessera/sampling/any_sampler.hpp"
+#include "tessera/sampling/drop_edge_sampler.hpp"
 #include "tessera/sampling/fastgcn_sampler.hpp"
 #include "tessera/sampling/ibmb_sampler.hpp"
 #include "tessera/sampling/labor_sampler.hpp"
@@ -41,14 +42,15 @@ struct SamplerOptions {
   bool replace = false;
   std::size_t parts = 10;
   std::size_t top_k = 16;
+  double drop = 0.5;
 
   bool by_weight() const { return sampler == "weighted" || sampler == "alias"; }
 };
 
 void add_options(CLI::App& app, SamplerOptions& s) {
   app.add_option("--sampler", s.sampler, "Which neighbours a layer sees")
-      ->check(CLI::IsMember(
-          {"neighbor", "labor", "ladies", "fastgcn", "weighted", "alias", "ibmb", "random-nodes"}))
+      ->check(CLI::IsMember({"neighbor", "labor", "ladies", "fastgcn", "weighted", "alias", "ibmb",
+                             "random-nodes", "drop-edge"}))
       ->capture_default_str();
   app.add_option(
       "--fanouts", s.fanouts,
@@ -65,6 +67,9 @@ void add_options(CLI::App& app, SamplerOptions& s) {
   app.add_flag("--replace", s.replace, "Draw neighbours with replacement");
   app.add_option("--parts", s.parts, "Batches per epoch of random-nodes")
       ->check(examples::kPositive)
+      ->capture_default_str();
+  app.add_option("--drop", s.drop, "Share of the links that drop-edge leaves out")
+      ->check(CLI::Range(0.0, 0.999))
       ->capture_default_str();
   app.add_option("--top-k", s.top_k, "Nodes that come along with each target of ibmb")
       ->check(examples::kPositive)
@@ -101,6 +106,7 @@ tessera::CsrGraph with_weights(tessera::CsrView<> graph) {
 tessera::AnySampler make_sampler(const SamplerOptions& s, tessera::GraphRef graph,
                                  std::span<const tessera::NodeId> targets) {
   const tessera::TargetBatches batches{.batch_size = s.batch_size};
+  if (s.sampler == "drop-edge") return tessera::DropEdgeSampler({.probability = s.drop});
   if (s.sampler == "random-nodes") return tessera::RandomNodeSampler({.parts = s.parts});
   if (s.sampler == "ibmb") {
     return tessera::IbmbSampler(ppr_table(graph.view(), targets, {.k = s.top_k}), graph.num_nodes(), batches);

@@ -11,7 +11,10 @@
 #include "sampling/table.hpp"
 #include "tessera/core/rng.hpp"
 #include "tessera/sampling/cluster_sampler.hpp"
+#include "tessera/sampling/control_variate_sampler.hpp"
+#include "tessera/sampling/drop_edge_sampler.hpp"
 #include "tessera/sampling/gttf_traverse.hpp"
+#include "tessera/sampling/halo_sampler.hpp"
 #include "tessera/sampling/neighbor_weighted.hpp"
 #include "tessera/sampling/random_node_sampler.hpp"
 #include "tessera/sampling/row_sampler.hpp"
@@ -64,7 +67,7 @@ inline void add_other_rows(const SamplingShape& shape, SamplingTable& table) {
                  return std::uint64_t{found.num_links()};
                }});
   }
-  if (table.wanted("cluster, 20 parts")) {
+  if (table.wanted("cluster, 20 parts") || table.wanted("halo, 20 parts")) {
     // Ids follow communities, so ranges of them serve as parts of about 150 nodes.
     const std::size_t n = source.graph.num_rows;
     const std::size_t parts = std::max<std::size_t>(20, n / 150);
@@ -72,7 +75,12 @@ inline void add_other_rows(const SamplingShape& shape, SamplingTable& table) {
     for (std::size_t v = 0; v < n; ++v) part[v] = PartId(static_cast<std::uint32_t>(v * parts / n));
     detail::add_batches("cluster, 20 parts", ClusterSampler(part, {.clusters_per_batch = 20}), source, gcn, 8,
                         table);
+    detail::add_batches("halo, 20 parts", HaloSampler(part, {.clusters_per_batch = 20}), source, gcn, 4,
+                        table);
   }
+  detail::add_batches("control variates 2, 2", ControlVariateSampler({.layers = 2, .fanout = 2}), source, gcn,
+                      4, table);
+  detail::add_batches("DropEdge 0.5", DropEdgeSampler({.probability = 0.5}), source, gcn, 1, table);
   detail::add_batches("random nodes, 50 parts", RandomNodeSampler({.parts = 50}), source, gcn, 2, table);
   if (table.wanted("rows 8192")) {
     const RowSampler sampler({.batch_size = 8192});

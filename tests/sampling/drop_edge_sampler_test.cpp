@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "support/block_checks.hpp"
 #include "support/catch.hpp"
 #include "support/graph_factories.hpp"
 #include "tessera/core/parallel.hpp"
@@ -24,8 +25,6 @@ MiniBatch drawn(const CsrGraph& graph, const DropEdgeSampler::Options& options, 
   sampler.sample({graph.view(), graph.symmetric, {}}, spec, {3, epoch, 0}, workspace, batch);
   return batch;
 }
-
-constexpr AggregationSpec kPlain{Normalization::none, false, 0.0f};
 
 TEST_CASE("DropEdge keeps an exact number of links, both directions together or each by itself") {
   const CsrGraph graph = random_undirected(60, 200, 1);
@@ -84,6 +83,12 @@ TEST_CASE("DropEdge draws every link as often, anew every epoch, the same at any
   // A link stays with probability 1/2 (at most one link less of the 60 or so): within 5 standard deviations of 200,
   // which is 50, and the missing half link.
   for (const int count : seen) CHECK(std::abs(count - kEpochs / 2) <= 54);
+}
+
+TEST_CASE("DropEdge of a graph of many rows does not depend on threads") {
+  const AggregationSpec spec{Normalization::symmetric, true, 0.0f};
+  check_determinism(DropEdgeSampler({.probability = 0.3}), random_undirected(5000, 40'000, 4), spec);
+  check_determinism(DropEdgeSampler({.probability = 0.3}), random_directed(5000, 40'000, 5), spec);
 }
 
 TEST_CASE("DropEdge refuses what cannot be") {
