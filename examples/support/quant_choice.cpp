@@ -79,6 +79,16 @@ constexpr std::array kModels{
     entry<tessera::SageNet<>>("sage"), entry<tessera::EgcNet<>>("egc-s"),
 };
 
+tessera::RangeRule range_rule(const std::string& name) {
+  if (name == "absolute") return tessera::RangeRule::absolute;
+  return name == "moving" ? tessera::RangeRule::moving : tessera::RangeRule::percentile;
+}
+
+tessera::QuantGradient gradient_rule(const std::string& name) {
+  if (name == "straight") return tessera::QuantGradient::straight;
+  return name == "clipped" ? tessera::QuantGradient::clipped : tessera::QuantGradient::clipped_inclusive;
+}
+
 const Entry& find(const std::string& name) {
   for (const Entry& e : kModels) {
     if (e.name == name) return e;
@@ -100,6 +110,11 @@ void QuantChoice::add_to(CLI::App& app) {
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--percentile", percentile, "of DegreeQuant's ranges (default 0.001 at 8 bits, else 0.01)")
       ->check(CLI::Range(0.0, 0.5));
+  app.add_option("--range", range, "How ranges follow the data (default moving, DegreeQuant percentile)")
+      ->check(CLI::IsMember({"absolute", "moving", "percentile"}));
+  app.add_option("--momentum", momentum, "of moving ranges (default 0.01)")->check(CLI::Range(0.0, 1.0));
+  app.add_option("--gradient", gradient, "Through quantisers (default straight, DegreeQuant clipped)")
+      ->check(CLI::IsMember({"straight", "clipped", "inclusive"}));
   app.add_option("--rate", rate, "nQAT: share of the weights that a step quantises")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
@@ -121,6 +136,11 @@ QuantSettings QuantChoice::settings(const std::string& method, int bits) const {
   } else if (method != "qat") {
     throw tessera::ConfigError(
         tessera::message("no method is called ", method, ", want qat, nqat, dq or ptq"));
+  }
+  if (method != "ptq") {
+    s.momentum = momentum.value_or(s.momentum);
+    if (range) s.range = range_rule(*range);
+    if (gradient) s.gradient = gradient_rule(*gradient);
   }
   s.placement = placement == "fused" ? tessera::Placement::fused : tessera::Placement::faithful;
   s.per_channel = !per_tensor;

@@ -23,6 +23,9 @@ struct QuantChoice {
   std::optional<double> p_low;
   std::optional<double> p_high;
   std::optional<double> percentile;
+  std::optional<double> momentum;
+  std::optional<std::string> range;
+  std::optional<std::string> gradient;
   double rate = 0.5;
   bool per_tensor = false;
 
