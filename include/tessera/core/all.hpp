@@ -20,6 +20,7 @@
 #include "tessera/core/precision.hpp"
 #include "tessera/core/profile.hpp"
 #include "tessera/core/raw_file.hpp"
+#include "tessera/core/resident_block.hpp"
 #include "tessera/core/rng.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/core/tensor.hpp"

@@ -13,6 +13,7 @@
 #include "tessera/kernels/binary_cross_entropy.hpp"
 #include "tessera/kernels/binary_gemm.hpp"
 #include "tessera/kernels/column_sum.hpp"
+#include "tessera/kernels/column_tiles.hpp"
 #include "tessera/kernels/combine_heads.hpp"
 #include "tessera/kernels/convert.hpp"
 #include "tessera/kernels/cross_entropy.hpp"

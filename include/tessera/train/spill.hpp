@@ -21,6 +21,7 @@
 #include "tessera/core/buffer_pool.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/raw_file.hpp"
+#include "tessera/core/resident_block.hpp"
 
 namespace tessera {
 
@@ -28,7 +29,8 @@ namespace tessera {
 /// and the system may write their pages out.
 ///
 /// A thread gives pages back whenever more than the budget is mapped in; they return from the page cache or the disk
-/// when they are touched again. Files have no name, so a killed process leaves nothing behind.
+/// when they are touched again. Sums over neighbours, which read rows in no order, copy some columns at a time to memory,
+/// five eighths of the budget at the most. Files have no name, so a killed process leaves nothing behind.
 ///
 ///     SpillScope spill("/scratch", 2_GiB, estimate);
 ///     Tensor<float> y = big();
@@ -53,12 +55,14 @@ class SpillScope final : BufferPool::LargeBlocks {
                                 " are free. Name another folder, or raise the memory budget"));
     }
     before_ = mapped_in();
+    ResidentBlock::set_limit(budget_ / 8 * 5);
     watcher_ = std::thread([this] { watch(); });
     BufferPool::global().set_large_blocks(this, kFrom);
   }
   SpillScope(const SpillScope&) = delete;
   SpillScope& operator=(const SpillScope&) = delete;
   ~SpillScope() override {
+    ResidentBlock::set_limit(0);
     BufferPool::global().set_large_blocks(nullptr, BufferPool::kNoLargeBlocks);
     {
       const std::lock_guard lock(mutex_);
@@ -68,8 +72,13 @@ class SpillScope final : BufferPool::LargeBlocks {
     watcher_.join();
   }
 
-  /// No more matrices are put here; those that are stay until they go.
-  void stop() noexcept { BufferPool::global().set_large_blocks(this, BufferPool::kNoLargeBlocks); }
+  /// No more matrices are put here; those that are stay until they go, their pages given back once more.
+  void stop() noexcept {
+    BufferPool::global().set_large_blocks(this, BufferPool::kNoLargeBlocks);
+    ResidentBlock::set_limit(0);
+    const std::lock_guard lock(mutex_);
+    for (const File& f : files_) f.mapping.release_pages();
+  }
 
   /// Of all files, those kept for reuse included.
   std::size_t file_bytes() const {
@@ -133,9 +142,10 @@ class SpillScope final : BufferPool::LargeBlocks {
   void watch() {
     std::unique_lock lock(mutex_);
     while (!closing_) {
-      wake_.wait_for(lock, std::chrono::milliseconds(5));
+      wake_.wait_for(lock, std::chrono::milliseconds(1));
       // Dropping everything costs less than asking which pages are cold.
-      if (mapped_in() <= before_ + budget_ - budget_ / 4) continue;
+      const std::size_t held = ResidentBlock::held();
+      if (mapped_in() + held <= before_ + budget_ - budget_ / (held == 0 ? 4 : 8)) continue;
       for (const File& f : files_) f.mapping.release_pages();
     }
   }

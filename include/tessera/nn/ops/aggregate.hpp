@@ -9,6 +9,7 @@
 
 #include "tessera/core/adjacency.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/kernels/column_tiles.hpp"
 #include "tessera/kernels/spmm.hpp"
 #include "tessera/kernels/spmm_max.hpp"
 #include "tessera/nn/autograd/tape.hpp"
@@ -61,23 +62,32 @@ void aggregate_vjp(Tape<T>& tape, const Adjacency& a, Reduce reduce, Var x, Matr
 template <Real T>
 void aggregate_value(const Adjacency& a, Reduce reduce, MatrixView<const T> x, MatrixView<T> y,
                      const Epilogue<T>& epilogue = {}) {
-  if (reduce == Reduce::sum) {
-    spmm_sum(a.forward, x, y, epilogue);
-  } else {
-    spmm_mean(a.forward, x, y, epilogue);
-  }
+  const auto product = [&](MatrixView<const T> in, MatrixView<T> out, const Epilogue<T>& finish) {
+    if (reduce == Reduce::sum) {
+      spmm_sum(a.forward, in, out, finish);
+    } else {
+      spmm_mean(a.forward, in, out, finish);
+    }
+  };
+  // Masks of dropout count columns from the first.
+  const std::size_t columns = epilogue.dropout.probability == 0 ? columns_at_once(x) : 0;
+  if (columns == 0) return product(x, y, epilogue);
+  in_column_tiles(x, y, epilogue, columns, product);
 }
 
 /// The same in bf16.
-inline void aggregate_vjp_narrow(Tape<float>& tape, const Adjacency& a, Reduce reduce, Var x,
-                                 MatrixView<const bf16> gz) {
+inline Tensor<bf16> aggregate_grad_narrow(const Adjacency& a, Reduce reduce, MatrixView<const bf16> gz) {
   Tensor<bf16> part(a.num_src(), gz.cols());
   if (reduce == Reduce::sum) {
     spmm_sum<bf16, bf16>(a.transpose, gz, part.view());
   } else {
     spmm_mean_backward<bf16>(a.transpose, a.forward, gz, part.view());
   }
-  tape.add_grad(x, std::move(part));
+  return part;
+}
+inline void aggregate_vjp_narrow(Tape<float>& tape, const Adjacency& a, Reduce reduce, Var x,
+                                 MatrixView<const bf16> gz) {
+  tape.add_grad(x, aggregate_grad_narrow(a, reduce, gz));
 }
 
 template <class Y>
