@@ -163,6 +163,11 @@ class RevGnnNet {
         throw ConfigError("RevGnnNet: conv.norm is batch, want none or layer: a block runs twice");
       }
     }
+    if constexpr (requires { bool{o.conv.batch_norm}; }) {
+      if (o.conv.batch_norm) {
+        throw ConfigError("RevGnnNet: conv.batch_norm is on, want off: a block runs twice");
+      }
+    }
     check_dropout({o.dropout, {}, 0}, "RevGnnNet");
     if (o.groups < 2 || o.hidden % o.groups != 0) {
       throw ConfigError(
