@@ -177,6 +177,7 @@ TEST_CASE("GFKD: settings outside their range, a teacher without batch norm") {
   CHECK_THROWS_AS(invert_teacher(teacher, {.min_nodes = 0}), ConfigError);
   CHECK_THROWS_AS(invert_teacher(teacher, {.norm_weight = -1}), ConfigError);
   CHECK_THROWS_AS(invert_teacher(teacher, {.decay_every = 0}), ConfigError);
+  CHECK_THROWS_AS(invert_teacher(teacher, {.density = 1}), ConfigError);
   const Gin<float> bare(
       {.in = 2, .hidden = 4, .out = 2, .layers = 1, .norm = NormKind::none, .conv = {.batch_norm = false}});
   CHECK_THROWS_AS(invert_teacher(bare, {.graphs = 2, .epochs = 1}), ConfigError);

@@ -250,6 +250,28 @@ TEST_CASE(
   }
 }
 
+TEST_CASE(
+    "LtdStep: with no node to evaluate on the temperatures stay, with none to distil the soft targets "
+    "teach") {
+  Case c("gcn");
+  Case fixed("gcn");
+  TemperatureNet<double> net({.classes = kClasses, .hidden = 5, .seed = 4});
+  const std::vector<double> omega = copy(std::as_const(net.parameters()).values());
+  for (Case* some : {&c, &fixed}) {
+    std::fill(some->evaluate.begin(), some->evaluate.end(), -1);
+    std::fill(some->distill.begin(), some->distill.end(), -1);
+  }
+  const std::vector<double> theta = copy(std::as_const(c.student.parameters()).values());
+  LtdStep<AnyModel<double>> step;
+  const LtdOptions o{.alpha = 0.05, .beta = 0.1};
+  CHECK(step.run(c.student, net, c.problem(), o, kKey, true).evaluate == 0);
+  CHECK(copy(std::as_const(net.parameters()).values()) == omega);
+  step.run(fixed.student, net, fixed.problem(), o, kKey, false);
+  CHECK(copy(std::as_const(c.student.parameters()).values()) ==
+        copy(std::as_const(fixed.student.parameters()).values()));
+  CHECK(copy(std::as_const(c.student.parameters()).values()) != theta);
+}
+
 TEST_CASE("LtdRow: golden values") {
   const std::vector<double> t = {2, -1, 0.5};
   const std::vector<double> zeta = {0.1, -0.2, 0.3};

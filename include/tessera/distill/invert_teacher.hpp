@@ -32,7 +32,9 @@ struct InvertOptions {
   std::size_t graphs = 131;
   std::size_t min_nodes = 10;
   std::size_t max_nodes = 29;
-  bool one_hot = true;        ///< features are softmax rows: the teacher's domain is one column per category
+  bool one_hot = true;  ///< features are softmax rows: the teacher's domain is one column per category
+  double density =
+      0.5;  ///< share of links there are at first; 0.5 as published, less for large or sparse graphs
   double feature_lr = 0.01;   ///< of Adam
   double structure_lr = 1.0;  ///< of Adam
   double norm_weight = 0.01;  ///< of `norm_distance`; 0 for a teacher without batch norm
@@ -79,6 +81,8 @@ inline const InvertOptions& checked(const InvertOptions& o) {
                               o.max_nodes, ", decay_every ", o.decay_every,
                               "; want at least 1 of each and min_nodes <= max_nodes"));
   }
+  if (!(o.density > 0 && o.density < 1))
+    throw ConfigError(message("invert_teacher: density is ", o.density, ", want a number between 0 and 1"));
   if (!(o.norm_weight >= 0) || !(o.entropy_weight >= 0)) {
     throw ConfigError(message("invert_teacher: norm_weight is ", o.norm_weight, ", entropy_weight ",
                               o.entropy_weight, "; want numbers >= 0"));
@@ -121,7 +125,7 @@ class Inversion {
       for (std::size_t i = 0; i < graphs_.num_nodes(g); ++i) {
         for (float& e : theta_.value(links_[g]).row(i)) {
           const double u = rng.uniform_open();
-          e = static_cast<float>(std::log(u / (1 - u)));
+          e = static_cast<float>(std::log(u / (1 - u)) + std::log(o.density / (1 - o.density)));
         }
       }
     }
