@@ -19,7 +19,8 @@ namespace examples {
 void DistillChoice::add_to(CLI::App& app) {
   const std::vector<std::string> models = {"gcn", "sage", "gat", "appnp", "sgc", "mlp"};
   auto* d = app.add_option_group("Distillation");
-  d->add_option("--method", method)
+  d->add_option("--method", methods, "One, or several by commas, which learn from the same teachers")
+      ->delimiter(',')
       ->check(
           CLI::IsMember({"logit", "fitnet", "at", "lsp", "gsp", "gcrd", "kd+fitnet", "kd+at", "kd+lsp",
                          "kd+gsp", "kd+gcrd", "glnn", "cpf", "ltd", "ft", "heuristic", "born-again", "tgs"}))
@@ -65,6 +66,8 @@ void DistillChoice::add_to(CLI::App& app) {
       ->check(kPositive)
       ->capture_default_str();
   d->add_option("--ltd-epochs", ltd_epochs)->check(kPositive)->capture_default_str();
+  d->add_option("--ltd-patience", ltd_patience, "Epochs without a better validation accuracy; of ft too")
+      ->capture_default_str();
   d->add_option("--ltd-batch", ltd_batch, "Targets per step of ltd, neighbours sampled; 0: the whole graph")
       ->capture_default_str();
   d->add_option("--ltd-fanout", ltd_fanout, "Neighbours per node and layer then")

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "support/options.hpp"
 #include "tessera/core/tensor.hpp"
@@ -61,7 +62,8 @@ struct HiddenTerm {
 
 /// The options of the distill example.
 struct DistillChoice {
-  std::string method = "logit";
+  std::vector<std::string> methods = {"logit"};
+  std::string method = "logit";  ///< of `methods`, the one whose turn it is
   std::string teacher = "gcn";
   std::string student = "mlp";
   std::string protocol = "as-is";
@@ -91,6 +93,7 @@ struct DistillChoice {
   double epsilon = 0;
   bool attached = false;
   std::size_t ltd_epochs = 600;
+  std::uint64_t ltd_patience = 50;
   std::size_t ltd_batch = 0;
   std::size_t ltd_fanout = 10;
   std::size_t tgs_edges = 512;

@@ -150,42 +150,29 @@ class Distillation {
     AnyModel<> plain = distill_model(c_, c_.student, false, all, seed);
     const tessera::DatasetView lessons = features.of(task.training());
     train(plain, lessons, tessera::TaskLoss{}, c_.training, seed);
-    tessera::TappedModel student{distill_model(c_, c_.student, false, all, seed)};
-    const std::size_t parameters = student.parameters().num_parameters();
-    const bool own = distil(student, task, lessons, seed);
-
     const tessera::DatasetView asked = features.of(all);
-    Outcome outcome = own ? own_ : judge(student.model(), asked);
-    outcome.parameters = own ? own_.parameters : parameters;
-    const Outcome of_teacher = judge(teacher, teacher_features.of(all));
-    const Outcome of_plain = judge(plain, asked);
     tessera::RunSummary summary{.seed = seed};
-    summary.fit.evaluation.test = {0, outcome.test, 1};
-    summary.fit.seconds_train = timer.seconds();
-    add(summary, "teacher", of_teacher);
-    add(summary, "plain", of_plain);
-    add(summary, "distilled", outcome);
-    if (!task.production.hidden.empty()) {
-      const auto part = [&](const AnyModel<>& m, const tessera::DatasetView& d, const char* name) {
-        const auto logits = tessera::infer(m, d);
-        const auto score = [&](bool hidden) {
-          std::vector<tessera::NodeId> rows;
-          for (const tessera::NodeId v : hidden ? task.production.hidden : task.production.observed) {
-            if (task.data.roles[v] == tessera::Role::test) rows.push_back(v);
-          }
-          return tessera::accuracy(logits.view(), task.data.labels.classes, rows);
-        };
-        const double tran = score(false);
-        const double ind = score(true);
-        note(summary, std::string(name) + "_tran", tran);
-        note(summary, std::string(name) + "_ind", ind);
-        note(summary, std::string(name) + "_prod", 0.8 * tran + 0.2 * ind);
-      };
-      part(teacher, teacher_features.of(all), "teacher");
-      part(plain, asked, "plain");
-      if (!own) part(student.model(), asked, "distilled");
+    add(summary, "teacher", judge(teacher, teacher_features.of(all)));
+    add(summary, "plain", judge(plain, asked));
+    const auto part = [&](const AnyModel<>& m, const tessera::DatasetView& d, const std::string& name) {
+      if (!task.production.hidden.empty()) add_parts(summary, task, m, d, name);
+    };
+    part(teacher, teacher_features.of(all), "teacher");
+    part(plain, asked, "plain");
+    for (const std::string& method : c_.methods) {
+      c_.method = method;
+      const std::string name = c_.methods.size() > 1 ? "distilled_" + method : "distilled";
+      tessera::TappedModel student{distill_model(c_, c_.student, false, all, seed)};
+      const std::size_t parameters = student.parameters().num_parameters();
+      const bool own = distil(student, task, lessons, seed);
+      Outcome outcome = own ? own_ : judge(student.model(), asked);
+      outcome.parameters = own ? own_.parameters : parameters;
+      summary.fit.evaluation.test = {0, outcome.test, 1};
+      add(summary, name, outcome);
+      if (!own) part(student.model(), asked, name);
+      if (c_.noise && !own) bear_noise(summary, task, teacher, plain, student.model(), name);
     }
-    if (c_.noise && !own) bear_noise(summary, task, teacher, plain, student.model());
+    summary.fit.seconds_train = timer.seconds();
     report.runs.push_back(std::move(summary));
   }
 
@@ -253,6 +240,7 @@ class Distillation {
                                               .attached = c_.attached},
                                      .k = c_.ltd_k,
                                      .epochs = c_.ltd_epochs,
+                                     .patience = c_.ltd_patience,
                                      .seed = seed};
       const tessera::NeighborSampler sampler(
           {.fanouts = std::vector<int>(student.num_layers(), static_cast<int>(c_.ltd_fanout)),
@@ -267,6 +255,7 @@ class Distillation {
                                .lr = c_.ft_lr,
                                .alpha = c_.ltd_alpha,
                                .epochs = c_.ltd_epochs,
+                               .patience = c_.ltd_patience,
                                .seed = seed,
                                .heuristic = c_.method == "heuristic",
                                .heuristic_options = {.k = c_.ltd_k}});
@@ -340,14 +329,16 @@ class Distillation {
   }
 
   void bear_noise(tessera::RunSummary& summary, const Task& task, const AnyModel<>& teacher,
-                  const AnyModel<>& plain, const AnyModel<>& student) const {
+                  const AnyModel<>& plain, const AnyModel<>& student, const std::string& name) const {
     const auto test = [&](const std::string& what, const tessera::Dataset& noisy) {
       const tessera::DatasetView view(noisy);
       const Features of_student(c_.student, view);
       const Features of_teacher(c_.teacher, view);
-      note(summary, "teacher_" + what, judge(teacher, of_teacher.of(view)).test);
-      note(summary, "plain_" + what, judge(plain, of_student.of(view)).test);
-      note(summary, "distilled_" + what, judge(student, of_student.of(view)).test);
+      if (c_.method == c_.methods.front()) {
+        note(summary, "teacher_" + what, judge(teacher, of_teacher.of(view)).test);
+        note(summary, "plain_" + what, judge(plain, of_student.of(view)).test);
+      }
+      note(summary, name + "_" + what, judge(student, of_student.of(view)).test);
     };
     std::vector<tessera::NodeId> every(task.data.num_nodes());
     for (std::size_t i = 0; i < every.size(); ++i) every[i] = static_cast<tessera::NodeId>(i);
@@ -366,6 +357,23 @@ class Distillation {
     }
   }
 
+  /// The production protocol's three figures: nodes the training saw, hidden ones, and both as they would come.
+  static void add_parts(tessera::RunSummary& summary, const Task& task, const AnyModel<>& model,
+                        const tessera::DatasetView& data, const std::string& name) {
+    const auto logits = tessera::infer(model, data);
+    const auto score = [&](const std::vector<tessera::NodeId>& nodes) {
+      std::vector<tessera::NodeId> rows;
+      for (const tessera::NodeId v : nodes) {
+        if (task.data.roles[v] == tessera::Role::test) rows.push_back(v);
+      }
+      return tessera::accuracy(logits.view(), task.data.labels.classes, rows);
+    };
+    const double tran = score(task.production.observed);
+    const double ind = score(task.production.hidden);
+    note(summary, name + "_tran", tran);
+    note(summary, name + "_ind", ind);
+    note(summary, name + "_prod", 0.8 * tran + 0.2 * ind);
+  }
   static void note(tessera::RunSummary& summary, std::string name, double value) {
     summary.additions.push_back({std::move(name), value});
   }
@@ -375,7 +383,7 @@ class Distillation {
     note(summary, who + "_us_per_node", o.microseconds);
   }
 
-  const DistillChoice& c_;
+  DistillChoice c_;
   tessera::TeacherOutputs outputs_;
   Outcome own_;
 };
