@@ -204,7 +204,8 @@ done
 quantized() {
   local name=$1 file=$reports/quant-$1.json
   shift
-  build/release/examples/degree_quant "$@" --runs "${QUANT_RUNS:-10}" --report "$file" --quiet >/dev/null
+  build/release/examples/degree_quant "$@" --methods fp32 ptq qat nqat dq --no-integers --runs "${QUANT_RUNS:-10}" \
+    --report "$file" --quiet >/dev/null
   for method in fp32 ptq-int8 qat-int8 nqat-int8 dq-int8 ptq-int4 qat-int4 nqat-int4 dq-int4; do
     printf '%-34s %6.2f +- %5.2f\n' "$name-$method" "$(awk -v v="$(value "$file" "${method}_mean")" 'BEGIN { print 100 * v }')" \
       "$(awk -v v="$(value "$file" "${method}_std")" 'BEGIN { print 100 * v }')"
