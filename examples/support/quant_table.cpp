@@ -80,6 +80,7 @@ void QuantTable::deploy(Row& row, const tessera::QuantSettings& settings, const 
   row.model_bytes = integers.bytes();
   row.feature_bits = 8;
   measure(row, run.fit.metric, [&] { return integers.infer(pattern.adjacency().forward, data_.features); });
+  if (settings.weight_bits == 8) int8_ = std::move(integers);
 }
 
 void QuantTable::train(const std::string& method, int bits, const tessera::Report& report,
