@@ -62,8 +62,7 @@ void column_sum(std::type_identity_t<MatrixView<const T>> x, std::span<T> out,
                              T* const to = sums;
                              const std::size_t cols = x.cols();
                              for (std::size_t i = begin; i < end; ++i) {
-                               const T* const from = x.data() + i * x.stride();
-                               for (std::size_t j = 0; j < cols; ++j) to[j] += from[j];
+                               detail::add_vectors<T>(x.data() + i * x.stride(), cols, to);
                              }
                            });
                          });

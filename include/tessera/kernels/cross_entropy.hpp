@@ -78,12 +78,17 @@ TESSERA_ALWAYS_INLINE double cross_entropy_row(const T* z, std::size_t classes, 
                                                T* grad) noexcept {
   const T top = row_max(z, classes);
   const double to_label = static_cast<double>(top) - static_cast<double>(z[label]);
-  T exp_sum{0};
-  for (std::size_t c = 0; c < classes; ++c) exp_sum += std::exp(z[c] - top);
-  const double log_sum = std::log(static_cast<double>(exp_sum));
-
   const double hard = (1 - smooth.eta) * smooth.weight(label);
   const double soft = smooth.eta / static_cast<double>(classes);
+  const bool keep = grad != nullptr && soft == 0;  // else z, which grad may be, is read again
+  T exp_sum{0};
+  for (std::size_t c = 0; c < classes; ++c) {
+    const T e = std::exp(z[c] - top);
+    if (keep) grad[c] = e;
+    exp_sum += e;
+  }
+  const double log_sum = std::log(static_cast<double>(exp_sum));
+
   double loss = hard * (to_label + log_sum);
   if (soft != 0) {
     for (std::size_t c = 0; c < classes; ++c) {
@@ -92,7 +97,7 @@ TESSERA_ALWAYS_INLINE double cross_entropy_row(const T* z, std::size_t classes, 
   }
   if (grad != nullptr) {
     const T scale = static_cast<T>(factor * row_weight * (hard + soft * smooth.class_weight_sum)) / exp_sum;
-    for (std::size_t c = 0; c < classes; ++c) grad[c] = std::exp(z[c] - top) * scale;
+    for (std::size_t c = 0; c < classes; ++c) grad[c] = (keep ? grad[c] : std::exp(z[c] - top)) * scale;
     if (soft != 0) {
       for (std::size_t c = 0; c < classes; ++c) {
         grad[c] -= static_cast<T>(factor * row_weight * soft * smooth.weight(c));

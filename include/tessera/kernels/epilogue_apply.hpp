@@ -28,7 +28,13 @@ TESSERA_ALWAYS_INLINE void epilogue_backward_row(const T* y, const T* grad_y, st
   if (epilogue.activation == Activation::relu) {
     // An output is positive iff its input was and dropout kept it, so the mask need not be drawn again.
     const T factor = dropout_scale<T>(epilogue.dropout);
-    for (std::size_t j = 0; j < cols; ++j) grad_pre[j] = y[j] > T{0} ? grad_y[j] * factor : T{0};
+    for_vectors<T>(cols, [=]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
+      Simd<T, W> out, grad;
+      simd_load<W, T>(out, y + j);
+      simd_load<W, T>(grad, grad_y + j);
+      grad = out > T{0} ? grad * factor : Simd<T, W>{};
+      simd_store<W, T>(grad_pre + j, grad);
+    });
   } else {
     if (grad_pre != grad_y) std::copy_n(grad_y, cols, grad_pre);
     dropout_row(grad_pre, cols, i, epilogue.dropout);
@@ -95,7 +101,7 @@ void epilogue_backward(std::type_identity_t<MatrixView<const T>> y,
                              for (std::size_t i = begin; i < end; ++i) {
                                T* const to = grad_pre.data() + i * grad_pre.stride();
                                row(to, i);
-                               for (std::size_t j = 0; j < cols; ++j) sum[j] += to[j];
+                               detail::add_vectors<T>(to, cols, sum);
                              }
                            });
                          });

@@ -124,11 +124,7 @@ void gemm_tn_block(Isa isa, MatrixView<const T> a, MatrixView<const T> b, std::s
 /// to[j] += from[j], compiled for `isa`.
 template <class T>
 void add_run(Isa isa, const T* from, std::size_t count, T* to) {
-  dispatch(isa, [&](auto) TESSERA_INLINE_LAMBDA {
-    T* const sum = to;
-    const T* const term = from;
-    for (std::size_t j = 0, n = count; j < n; ++j) sum[j] += term[j];
-  });
+  dispatch(isa, [&](auto) TESSERA_INLINE_LAMBDA { add_vectors<T>(from, count, to); });
 }
 
 /// How A^T B is cut: tiles of rows of the result, times blocks of summed rows. Depends on the extents alone.

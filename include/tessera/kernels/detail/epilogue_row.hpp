@@ -8,6 +8,7 @@
 
 #include "tessera/core/error.hpp"
 #include "tessera/core/scalar.hpp"
+#include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/detail/simd_math.hpp"
 #include "tessera/kernels/dropout.hpp"
 #include "tessera/kernels/epilogue.hpp"
@@ -47,15 +48,18 @@ template <Real T>
   const std::size_t cols = row.size();
   const T* const bias = epilogue.bias.data();
   const bool relu = epilogue.activation == Activation::relu;
-  if (!epilogue.bias.empty() && relu) {
-    for (std::size_t j = 0; j < cols; ++j) {
-      const T z = y[j] + bias[j];
-      y[j] = z < T{0} ? T{0} : z;  // keeps NaN
-    }
-  } else if (!epilogue.bias.empty()) {
-    for (std::size_t j = 0; j < cols; ++j) y[j] += bias[j];
-  } else if (relu) {
-    for (std::size_t j = 0; j < cols; ++j) y[j] = y[j] < T{0} ? T{0} : y[j];
+  const bool biased = !epilogue.bias.empty();
+  if (biased || relu) {
+    for_vectors<T>(cols, [=]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
+      Simd<T, W> z, b;
+      simd_load<W, T>(z, y + j);
+      if (biased) {
+        simd_load<W, T>(b, bias + j);
+        z += b;
+      }
+      if (relu) z = z < T{0} ? Simd<T, W>{} : z;  // keeps NaN
+      simd_store<W, T>(y + j, z);
+    });
   }
   if (epilogue.activation == Activation::elu) elu_row(y, cols);
   dropout_row(y, cols, row_index, epilogue.dropout);
