@@ -13,12 +13,14 @@ import numpy as np
 def parse(description):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", required=True, help="folder in the graphsaint layout (convert --to graphsaint)")
-    parser.add_argument("--method", required=True, choices=["full", "cluster", "neighbor", "sgc"])
+    parser.add_argument("--method", required=True, choices=["full", "cluster", "neighbor", "saint", "sgc"])
     parser.add_argument("--parts-file", help="one part per line, as partition --out writes it")
     parser.add_argument("--parts", type=int, default=0)
     parser.add_argument("--clusters-per-batch", type=int, default=10)
     parser.add_argument("--fanouts", type=int, nargs="*", default=[10, 10])
     parser.add_argument("--batch-size", type=int, default=1024)
+    parser.add_argument("--roots", type=int, default=3000, help="saint: walks of a subgraph")
+    parser.add_argument("--walk-length", type=int, default=2)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--dropout", type=float, default=0.2)
@@ -56,6 +58,11 @@ class Graph:
     def rows(self):
         """The row of every stored entry."""
         return np.repeat(np.arange(self.nodes), np.diff(self.indptr))
+
+
+def saint_steps(graph, options):
+    """Subgraphs of an epoch, as our sampler counts them: training nodes over roots times length."""
+    return -(-len(graph.train) // (options.roots * max(1, options.walk_length)))
 
 
 class Clock:

@@ -20,6 +20,7 @@ class Scale:
 SCALES = {
     "toy": Scale("toy", 0.001, 0.02, 0.0005, 2, 16, 1, (2, 3)),
     "quick": Scale("quick", 0.005, 0.02, 0.005, 5, 128, 3, (2, 3)),
+    "tenth": Scale("tenth", 0.1, 0.1, 0.1, 3, 400, 3, (3,)),
     "full": Scale("full", 1.0, 1.0, 1.0, 10, 400, 5, (2, 3, 4, 5)),
 }
 
@@ -39,6 +40,7 @@ class Case:
     data: str = ""
     kind: str = "training"  # or "kernels": a bench program with rows of its own
     peer: list = field(default_factory=list)
+    figures: tuple = ("epoch",)  # compared with peers
 
 
 def parts_of(nodes):
@@ -54,27 +56,28 @@ def training_cases(data, path, nodes, scale):
     batch = str(max(256, min(1024, nodes // 20)))
     walks = str(max(200, min(3000, nodes // 40)))
 
-    def case(name, program, *args, method="", work="none", layers=2, peer=None):
+    def case(name, program, *args, method="", work="none", layers=2, peer=None, figures=("epoch",)):
         return Case(f"{data}: {name}", program, [*common, "--layers", str(layers), *args], method or name, work, layers,
-                    scale.hidden, data, "training", peer or [])
+                    scale.hidden, data, "training", peer or [], figures)
 
     cluster = ["--parts", str(parts), "--clusters-per-batch", "10"]
-    found = [case("full batch", "full_graph", "--model", "gcn", work="nodes", peer=["full"])]
+    found = [case("full batch", "full_graph", "--model", "gcn", work="nodes", peer=["full"], figures=("epoch", "inference"))]
     for depth in scale.depths:
         peer = ["cluster", "--parts", str(parts), "--clusters-per-batch", "10"] if depth == 3 else None
         found.append(case(f"Cluster-GCN, {depth} layers", "cluster_gcn", "--model", "gcn", *cluster, method="Cluster-GCN",
                           work="nodes", layers=depth, peer=peer))
     for sampler, size in (("node", str(max(400, nodes // 30))), ("edge", walks), ("rw", walks)):
         second = ["--second", "2"] if sampler == "rw" else []
+        peer = ["saint", "--roots", walks, "--walk-length", "2"] if sampler == "rw" else None
         found.append(case(f"GraphSAINT, {sampler}", "graphsaint", "--model", "gcn", "--sampler", sampler, "--size", size,
-                          "--coverage", "5", "--inductive=false", *second, method="GraphSAINT"))
+                          "--coverage", "5", "--inductive=false", *second, method="GraphSAINT", peer=peer))
     found.append(case("neighbour sampling 15, 10, 5", "neighbor_sampling", "--model", "sage", "--fanouts", "15", "10", "5",
                       "--batch-size", batch, layers=3, peer=["neighbor", "--fanouts", "15", "10", "5", "--batch-size",
                                                              batch]))
     found.append(case("GAS", "gas", *cluster, work="nodes"))
     found.append(case("VR-GCN", "vrgcn", "--fanout", "2", "--batch-size", batch))
     found.append(Case(f"{data}: SGC", "sgc", drop(common, "--hidden", "--dropout"), "SGC", "none", 2, 0, data, "training",
-                      ["sgc"]))
+                      ["sgc"], ("precompute", "epoch")))
     found.append(Case(f"{data}: SIGN", "sign", [*common, "--batch-size", batch], "SIGN", "none", 2, scale.hidden, data))
     found.append(case("EGC-M", "egc", "--model", "egc-m", method="EGC"))
     return found

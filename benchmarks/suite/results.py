@@ -34,6 +34,18 @@ def epoch_spread(log):
     return median, (max(steady) - min(steady)) / median if median > 0 else 0.0
 
 
+def peer_figures(report):
+    """Seconds of what a peer's script was compared for."""
+    return {"epoch": report["runs"][0]["seconds_per_epoch"], "precompute": report["seconds"].get("precompute"),
+            "inference": report["seconds"].get("infer")}
+
+
+def our_figures(record):
+    """The same of a record of ours."""
+    return {"epoch": record["seconds_per_epoch"], "precompute": record["seconds"].get("precompute"),
+            "inference": record["seconds_per_evaluation"]}
+
+
 def training_record(case, report, log, peak_flops):
     """The row of one method."""
     median, spread = epoch_spread(log)
@@ -41,6 +53,7 @@ def training_record(case, report, log, peak_flops):
     record = {
         "seconds_per_epoch": median,
         "spread": spread,
+        "seconds_per_evaluation": report["runs"][0]["seconds_evaluate"] / report["runs"][0]["epochs"],
         "seconds_to_accuracy": time_to_accuracy(log),
         "test_metric": report.get("test_mean"),
         "metric": report.get("metric"),
@@ -105,7 +118,7 @@ def markdown(records, machine, command):
     peers = [r for r in records if r["kind"] == "peer"]
     if peers:
         out += ["", "## Peers", "", "Runs in turns, ours and theirs; the ratio is their median over ours, in brackets the ratios "
-                "of single rounds.", "", "| case | peer | ours s/epoch | theirs s/epoch | ratio |", "|---|---|---|---|---|"]
+                "of single rounds.", "", "| case | peer | ours, s | theirs, s | ratio |", "|---|---|---|---|---|"]
         for r in peers:
             if r["status"] != "done":
                 out.append(f"| {r['name']} | {r['peer']} | | | {r['status']} |")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <fcntl.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,12 +24,14 @@ class PeerProcess {
   /// Errors   Error if it ends without one
   explicit PeerProcess(const std::string& command) {
     std::array<int, 2> to{}, from{};
-    if (::pipe(to.data()) != 0 || ::pipe(from.data()) != 0) throw Error("PeerProcess: no pipe to be had");
+    // Closed on exec: a peer that held another's pipe open would keep it waiting for the end of its input.
+    if (::pipe2(to.data(), O_CLOEXEC) != 0 || ::pipe2(from.data(), O_CLOEXEC) != 0) {
+      throw Error("PeerProcess: no pipe to be had");
+    }
     pid_ = ::fork();
     if (pid_ == 0) {
       ::dup2(to[0], 0);
       ::dup2(from[1], 1);
-      for (const int end : {to[0], to[1], from[0], from[1]}) ::close(end);
       ::execl("/bin/sh", "sh", "-c", command.c_str(), static_cast<char*>(nullptr));
       ::_exit(127);
     }
