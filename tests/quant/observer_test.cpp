@@ -137,6 +137,40 @@ TEST_CASE("an observer does not see protected rows", "[quant]") {
   CHECK(same_bits(std::as_const(before).view(), std::as_const(after).view()));
 }
 
+TEST_CASE("a matrix given by its entries is observed as the same matrix with its zeros", "[quant]") {
+  const std::size_t rows = 1500;  // more than a block
+  const std::size_t cols = 9;
+  Tensor<float> x = Tensor<float>::zeros(rows, cols);
+  std::vector<EdgeId> row_ptr{0};
+  std::vector<NodeId> col;
+  std::vector<float> weight;
+  CounterRng rng(make_key(21, 0, Purpose::generate), 0, 0);
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t f = 0; f < cols && i != 3; ++f) {  // a row without entries
+      if (rng.uniform() > 0.2) continue;
+      x(i, f) = static_cast<float>(rng.uniform() - 0.3);
+      col.push_back(static_cast<NodeId>(f));
+      weight.push_back(x(i, f));
+    }
+    row_ptr.push_back(static_cast<EdgeId>(col.size()));
+  }
+  const CsrView<> entries{rows, cols, row_ptr, col, weight};
+  std::vector<std::uint8_t> keep(rows);
+  for (std::size_t i = 0; i < rows; i += 5) keep[i] = 1;
+  QuantSettings settings{.percentile = GENERATE(0.001, 0.05, 0.3)};
+  settings.range = GENERATE(RangeRule::absolute, RangeRule::moving, RangeRule::percentile);
+  settings.sample = GENERATE(std::size_t{0}, std::size_t{4000});
+  const bool all_kept = GENERATE(false, true);
+  if (all_kept) std::fill(keep.begin(), keep.end(), std::uint8_t{1});
+  const RngKey key = make_key(3, 1, Purpose::dropout);
+  Tensor<float> want = Tensor<float>::zeros(3, 1);
+  observe<float>(want.view(), x.view(), {keep, {}}, settings, key, 4);
+  Tensor<float> got = Tensor<float>::zeros(3, 1);
+  observe_entries<float>(got.view(), entries, keep, settings, key, 4);
+  CHECK(same_bits(std::as_const(got).view(), std::as_const(want).view()));
+  CHECK(got(2, 0) == (all_kept ? 0.0f : 1.0f));
+}
+
 TEST_CASE(
     "a sampled percentile looks at about as many rows as asked for, and depends on key and tensor alone",
     "[quant]") {

@@ -84,6 +84,35 @@ struct RowValues {
   }
 };
 
+/// The numbers of a matrix given by its entries, in rows that are not kept; all others of these rows are 0.
+template <Real T>
+struct EntryValues {
+  static constexpr std::size_t kRows = 1024;
+  const CsrView<>& entries;
+  std::span<const std::uint8_t> keep;
+  RowSample sample;
+
+  bool takes(std::size_t row) const noexcept { return (keep.empty() || keep[row] == 0) && sample.takes(row); }
+  std::size_t num_blocks() const noexcept { return (entries.num_rows + kRows - 1) / kRows; }
+  template <class Visit>
+  void for_block(std::size_t block, Visit&& visit) const {
+    const std::size_t end = std::min(entries.num_rows, (block + 1) * kRows);
+    for (std::size_t i = block * kRows; i < end; ++i) {
+      if (!takes(i)) continue;
+      for (auto e = entries.begin(i); e < entries.end(i); ++e) {
+        visit(entries.weighted() ? static_cast<T>(entries.weight[e]) : T{1});
+      }
+    }
+  }
+  std::uint64_t zeros() const {
+    return parallel_sum<std::uint64_t>(entries.num_rows, 4096, [&](std::size_t i, std::size_t end) {
+      std::uint64_t sum = 0;
+      for (; i < end; ++i) sum += takes(i) ? entries.num_cols - entries.degree(i) : 0;
+      return sum;
+    });
+  }
+};
+
 /// The messages a_ij x_j of entries whose source is not kept.
 template <Real T>
 struct MessageValues {
@@ -140,6 +169,36 @@ void observe_messages(ObserverState<T> state, const CsrView<>& a, MatrixView<con
   const detail::MessageValues<T> values{a, x, keep, {a.num_edges() * x.cols(), settings.sample, key, tensor}};
   const ValueRange<float> seen = percentile_range(values, settings.percentile);
   detail::follow(state, 0, static_cast<T>(seen.min), static_cast<T>(seen.max), settings.range, 0);
+}
+
+/// Takes in a matrix given by its entries, but the kept rows, as `observe` takes in the same matrix with its zeros.
+///
+/// Shapes   entries [N, F] by row, keep [N] or empty, state [3, 1]
+/// Cost     one pass over the entries; three for percentiles, over those of about `settings.sample` numbers
+/// Threads  result independent of T
+template <Real T>
+void observe_entries(ObserverState<T> state, const CsrView<>& entries, std::span<const std::uint8_t> keep,
+                     const QuantSettings& settings, RngKey key = {}, std::uint32_t tensor = 0) {
+  const std::size_t numbers = entries.num_rows * entries.num_cols;
+  const bool ranks = settings.range == RangeRule::percentile;
+  const detail::EntryValues<T> values{
+      entries, keep, ranks ? detail::RowSample(numbers, settings.sample, key, tensor) : detail::RowSample()};
+  if (ranks) {
+    const ValueRange<float> seen = percentile_range(values, settings.percentile);
+    return detail::follow(state, 0, static_cast<T>(seen.min), static_cast<T>(seen.max), settings.range, 0);
+  }
+  ValueRange<T> seen = parallel_reduce(
+      values.num_blocks(), 1, ValueRange<T>{},
+      [&](std::size_t block, std::size_t end) {
+        ValueRange<T> part;
+        for (; block < end; ++block) {
+          values.for_block(block, [&](T v) { part = join(part, ValueRange<T>{v, v}); });
+        }
+        return part;
+      },
+      [](const ValueRange<T>& p, const ValueRange<T>& q) { return join(p, q); });
+  if (values.zeros() > 0) seen = join(seen, ValueRange<T>{T{0}, T{0}});
+  detail::follow(state, 0, seen.min, seen.max, settings.range, settings.momentum);
 }
 
 /// Takes in every column by itself. Percentiles of a column are its extremes: a column is short.

@@ -58,9 +58,9 @@ inline std::pair<std::uint32_t, std::uint64_t> find_rank(const std::uint64_t* co
   return {bin, rank};
 }
 
-/// Counts of `bin_of(key)` for the two searches, over all blocks in a fixed order.
-template <class Values, class BinOf>
-void count_keys(const Values& values, RadixCounts& total, BinOf&& bin_of) {
+/// Counts by add(key, number, counts) for the two searches, over all blocks in a fixed order.
+template <class Values, class Add>
+void count_keys(const Values& values, RadixCounts& total, Add&& add) {
   using Real = std::uint32_t;
   const std::size_t blocks = values.num_blocks();
   Array<Real> part(blocks * total.size());
@@ -69,12 +69,15 @@ void count_keys(const Values& values, RadixCounts& total, BinOf&& bin_of) {
     std::fill_n(counts, total.size(), Real{0});
     values.for_block(block, [&](auto x) {
       const std::uint32_t key = FloatOrder::key(static_cast<float>(x));
-      if (key >= FloatOrder::kFirst && key <= FloatOrder::kLast) bin_of(key, counts);
+      if (key >= FloatOrder::kFirst && key <= FloatOrder::kLast) add(key, Real{1}, counts);
     });
   });
   total.fill(0);
   for (std::size_t block = 0; block < blocks; ++block) {
     for (std::size_t k = 0; k < total.size(); ++k) total[k] += part[block * total.size() + k];
+  }
+  if constexpr (requires { values.zeros(); }) {
+    add(FloatOrder::key(0.0f), std::uint64_t{values.zeros()}, total.data());
   }
 }
 
@@ -83,7 +86,8 @@ void count_keys(const Values& values, RadixCounts& total, BinOf&& bin_of) {
 /// The percentiles p and 1 - p of some numbers, found by counting: exactly the elements a sort would put there (doubles
 /// rounded to float).
 ///
-/// `values` has num_blocks() and for_block(b, visit), which calls visit(x) for every number of block b.
+/// `values` has num_blocks() and for_block(b, visit), which calls visit(x) for every number of block b; it may have
+/// zeros(), how many more numbers there are that are 0.
 /// Cost     three passes over the numbers, 16 KiB per block
 /// Threads  result independent of T
 template <class Values>
@@ -91,7 +95,7 @@ ValueRange<float> percentile_range(const Values& values, double p) {
   using detail::FloatOrder;
   using detail::kRadixBins;
   detail::RadixCounts counts;
-  detail::count_keys(values, counts, [](std::uint32_t key, std::uint32_t* c) { ++c[key >> 21]; });
+  detail::count_keys(values, counts, [](std::uint32_t key, auto number, auto* c) { c[key >> 21] += number; });
   std::uint64_t n = 0;
   for (std::size_t k = 0; k < kRadixBins; ++k) n += counts[k];
   if (n == 0) return {};
@@ -104,11 +108,11 @@ ValueRange<float> percentile_range(const Values& values, double p) {
     const std::uint32_t high_prefix = high.first;
     const unsigned rest = 32 - known - bits;
     const std::uint32_t mask = (1u << bits) - 1;
-    detail::count_keys(values, counts, [=](std::uint32_t key, std::uint32_t* c) {
+    detail::count_keys(values, counts, [=](std::uint32_t key, auto number, auto* c) {
       const std::uint32_t prefix = key >> (32 - known);
       const std::uint32_t digit = (key >> rest) & mask;
-      if (prefix == low_prefix) ++c[digit];
-      if (prefix == high_prefix) ++c[kRadixBins + digit];
+      if (prefix == low_prefix) c[digit] += number;
+      if (prefix == high_prefix) c[kRadixBins + digit] += number;
     });
     const auto of_low = detail::find_rank(counts.data(), low.second);
     const auto of_high = detail::find_rank(counts.data() + kRadixBins, high.second);

@@ -232,30 +232,12 @@ class QuantScope {
     if (plans() || !point.active || entries.num_edges() == 0) return x;
     const std::span<const std::uint8_t> kept =
         point.masked ? keep(entries.num_rows) : std::span<const std::uint8_t>{};
-    if (observes()) observe_entries(point, entries, kept);
+    if (observes()) observe_entries<T>(state(point), entries, kept, settings(), run_.key, point_number());
     if (run_.mode == QuantMode::calibrate || nothing_seen(point)) return x;
     const OwnedGrid<T> codes = grid(point);
     input.entries.forward.weight = rounded(entries, codes, kept, false);
     input.entries.transpose.weight = rounded(input.entries.transpose, codes, kept, true);
     return base_.input(input);
-  }
-  void observe_entries(const QuantPoint& point, const CsrView<>& entries,
-                       std::span<const std::uint8_t> kept) {
-    const ValueRange<T> seen = parallel_reduce(
-        entries.num_rows, 256, ValueRange<T>{},
-        [&](std::size_t i, std::size_t end) {
-          ValueRange<T> part;
-          for (; i < end; ++i) {
-            if (!kept.empty() && kept[i] != 0) continue;
-            for (auto e = entries.begin(i); e < entries.end(i); ++e) {
-              const T w = entries.weighted() ? static_cast<T>(entries.weight[e]) : T{1};
-              part = join(part, ValueRange<T>{w, w});
-            }
-          }
-          return part;
-        },
-        [](const ValueRange<T>& p, const ValueRange<T>& q) { return join(p, q); });
-    detail::follow<T>(state(point), 0, seen.min, seen.max, settings().range, settings().momentum);
   }
   std::span<const float> rounded(const CsrView<>& entries, const OwnedGrid<T>& codes,
                                  std::span<const std::uint8_t> kept, bool transposed) {
