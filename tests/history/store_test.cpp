@@ -249,3 +249,57 @@ TEST_CASE("What a request throws comes out where it is waited for", "[history][s
   CHECK(x(1, 2) == y(1, 2));
   CHECK(store.times().pull >= 0);
 }
+
+TEST_CASE("Requests of many pieces, moved by two threads at once, are those done in turn",
+          "[history][store]") {
+  constexpr std::size_t kRows = 9000, kCols = 200;  // of exact rows, a piece holds about 1300
+  const std::size_t threads = GENERATE(1u, 2u, 8u);
+  std::vector<NodeId> even, odd;
+  for (NodeId i = 0; i < kRows; i += 2) {
+    const auto row = static_cast<NodeId>(i * 7 % kRows);  // kRows is even, so is the row
+    even.push_back(row);
+    odd.push_back(row + 1);
+  }
+  const auto run = [&](bool overlap) {
+    return with_threads(threads, [&] {
+      HistoryStore<float> store(kRows, {.overlap = overlap});
+      std::vector<float> seen;
+      for (std::uint64_t step = 1; step <= 4; ++step) {
+        store.begin_step();
+        Tensor<float> out[2] = {Tensor<float>(odd.size(), kCols), Tensor<float>(odd.size(), kCols)};
+        const Tensor<float> x = random_floats(even.size(), kCols, step);
+        const auto first = store.pull(1, odd, out[0].view());
+        const auto second = store.pull(2, odd, out[1].view());
+        const auto push = store.push(1, even, x.view());
+        store.wait(first);
+        seen.push_back(out[0](step, 3));
+        store.wait(step % 2 == 0 ? second : push);
+        store.push(2, even, x.view());
+        store.wait_all();
+        for (const Tensor<float>& rows : out) {
+          for (std::size_t i = 0; i < rows.rows(); i += 97) seen.push_back(rows(i, i % kCols));
+        }
+        even.swap(odd);
+      }
+      for (std::size_t slot : {1u, 2u}) {
+        const auto rows = rows_of(store.table(slot, kCols));
+        seen.insert(seen.end(), rows.begin(), rows.end());
+      }
+      for (const HistoryLayerReport& r : store.report()) {
+        seen.push_back(static_cast<float>(r.pulled_bytes + r.pushed_bytes));
+        seen.push_back(static_cast<float>(r.age.mean()));
+        CHECK(r.age.pulled() + r.age.never_written == 4 * odd.size());
+      }
+      return seen;
+    });
+  };
+  CHECK(run(true) == run(false));
+}
+
+TEST_CASE("A store refuses rows that are not as many as ids", "[history][store]") {
+  HistoryStore<float> store(10);
+  const std::vector<NodeId> ids{1, 2, 3};
+  Tensor<float> x(2, 4);
+  CHECK_THROWS_AS(store.pull(1, ids, x.view()), ShapeError);
+  CHECK_THROWS_AS(store.push(1, {}, x.view()), ShapeError);
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -37,11 +38,13 @@ struct HistoryStoreOptions {
 ///
 /// A step begins with `begin_step`, which waits for everything the step before still moves; then pulls and pushes may
 /// be asked for in any order and run beside the computation, one after another. Rows that one step pulls and rows that
-/// it pushes must be different ones: then the result is that of doing each at once, bit for bit. Requests of few bytes
-/// are done at once, and all of them where the caller may use one thread only: there is nothing to overlap with.
+/// it pushes must be different ones: then the result is that of doing each at once, bit for bit. Whoever waits moves
+/// rows too, on all its threads. Requests of few bytes are done at once, and all of them where the caller may use one
+/// thread only: there is nothing to overlap with.
 /// Units    steps count from 1
 /// Cost     see HistoryTable; one thread with `overlap`, which sleeps between requests
-/// Errors   what a request throws comes out of `wait` or `begin_step`, or of the request where it is done at once
+/// Errors   what a request throws comes out of `wait` or `begin_step`, or of the request where it is done at once;
+///          ShapeError if ids and rows differ in number
 /// Threads  one caller at a time; matrices and ids of a request stay as they are until it is waited for
 template <Real T>
 class HistoryStore {
@@ -108,7 +111,14 @@ class HistoryStore {
     if (!worker_.joinable()) return;
     const auto began = Clock::now();
     std::unique_lock lock(mutex_);
-    done_.wait(lock, [&] { return finished_ >= ticket || error_ != nullptr; });
+    while (finished_ < ticket && error_ == nullptr) {
+      const Ticket begun = asked_ - (queue_.size() - head_);
+      if (begun < ticket) {
+        do_next(lock, static_cast<std::size_t>(ticket - begun));
+      } else {
+        done_.wait(lock);
+      }
+    }
     times_.wait += seconds_since(began);
     rethrow(lock);
   }
@@ -189,6 +199,8 @@ class HistoryStore {
 
   /// Moving so few bytes takes less time than waking the thread.
   static constexpr std::size_t kAtOnceBytes = std::size_t{1} << 16;
+  /// What is done at a time, so that two can share a request.
+  static constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
 
   static double seconds_since(Clock::time_point began) {
     return std::chrono::duration<double>(Clock::now() - began).count();
@@ -224,62 +236,88 @@ class HistoryStore {
   }
 
   Ticket request(const Request& r) {
+    if (r.ids.size() != r.rows.rows()) {
+      throw ShapeError(message("HistoryStore: ", r.ids.size(), " ids for ", r.rows.rows(), " rows"));
+    }
     if (at_once(r)) {
       move_rows(r, true);
       return 0;
     }
+    const std::size_t rows = std::max<std::size_t>(1, kPieceBytes / r.entry->table.row_bytes());
+    Ticket last = 0;
     {
       const std::lock_guard lock(mutex_);
       if (head_ == queue_.size()) {
         queue_.clear();
         head_ = 0;
       }
-      queue_.push_back(r);
-      ++asked_;
+      for (std::size_t first = 0; first < r.ids.size(); first += rows) {
+        const std::size_t count = std::min(rows, r.ids.size() - first);
+        queue_.push_back(
+            {r.entry, r.ids.subspan(first, count), r.rows.middle_rows(first, count), r.pull, r.step});
+        ++asked_;
+      }
+      last = asked_;
     }
     work_.notify_one();
-    return asked_;
+    return last;
   }
 
   void move_rows(const Request& r, bool caller_waits) {
     const auto began = Clock::now();
     HistoryTable<T>& t = r.entry->table;
-    HistoryLayerReport& report = r.entry->report;
-    const std::uint64_t bytes = std::uint64_t{r.ids.size()} * t.row_bytes();
+    StalenessCount age;
     if (r.pull) {
       t.pull_rows(r.ids, r.rows);
-      t.count_ages(r.ids, r.step, report.age);
-      report.pulled_bytes += bytes;
+      t.count_ages(r.ids, r.step, age);
     } else {
       t.push_rows(r.ids, MatrixView<const T>(r.rows), r.step);
-      report.pushed_bytes += bytes;
     }
     const double seconds = seconds_since(began);
     const std::lock_guard lock(mutex_);
+    HistoryLayerReport& report = r.entry->report;
+    (r.pull ? report.pulled_bytes : report.pushed_bytes) += std::uint64_t{r.ids.size()} * t.row_bytes();
+    if (r.pull) report.age += age;
     (r.pull ? times_.pull : times_.push) += seconds;
     if (caller_waits) times_.wait += seconds;
   }
 
-  /// The thread: requests in the order they were made, rows moved by it alone.
+  /// Takes the first piece of the queue, and those of its request behind it up to `most` in all, and does them without
+  /// the lock.
+  void do_next(std::unique_lock<std::mutex>& lock, std::size_t most) {
+    Request r = queue_[head_++];
+    std::size_t pieces = 1;
+    for (; pieces < most && head_ < queue_.size(); ++pieces, ++head_) {
+      const Request& next = queue_[head_];
+      if (next.entry != r.entry || next.pull != r.pull || next.ids.data() != r.ids.data() + r.ids.size() ||
+          next.rows.data() != r.rows.data() + r.rows.rows() * r.rows.stride()) {
+        break;
+      }
+      r.ids = {r.ids.data(), r.ids.size() + next.ids.size()};
+      r.rows = {r.rows.data(), r.rows.rows() + next.rows.rows(), r.rows.cols(), r.rows.stride()};
+    }
+    const bool failed = error_ != nullptr;
+    lock.unlock();
+    std::exception_ptr error;
+    try {
+      if (!failed) move_rows(r, false);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    lock.lock();
+    if (error_ == nullptr) error_ = error;
+    finished_ += pieces;
+    done_.notify_all();
+  }
+
+  /// The thread: requests in the order they were made.
   void serve() {
     in_arena(1, [this] {
       std::unique_lock lock(mutex_);
       for (;;) {
         work_.wait(lock, [this] { return closing_ || head_ < queue_.size(); });
         if (head_ == queue_.size()) return;
-        const Request r = queue_[head_++];
-        const bool failed = error_ != nullptr;
-        lock.unlock();
-        std::exception_ptr error;
-        try {
-          if (!failed) move_rows(r, false);
-        } catch (...) {
-          error = std::current_exception();
-        }
-        lock.lock();
-        if (error != nullptr) error_ = error;
-        ++finished_;
-        done_.notify_all();
+        do_next(lock, 1);
       }
     });
   }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -153,7 +154,10 @@ class TableFile {
   }
 
   Header& header() const noexcept { return *reinterpret_cast<Header*>(mapping_.data()); }
-  void set_clean(bool clean) noexcept { header().clean = clean ? 1 : 0; }
+  void set_clean(bool clean) noexcept {
+    // Threads that push rows all say the same.
+    std::atomic_ref<std::uint64_t>(header().clean).store(clean ? 1 : 0, std::memory_order_relaxed);
+  }
 
   std::filesystem::path path_;
   Header wanted_;
