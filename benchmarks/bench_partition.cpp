@@ -4,6 +4,7 @@
 //
 //   bench_partition --data DATA --repeats 5 --scale 0          every published row, seeds 1 to 5
 //   bench_partition --data DATA --repeats 5 --effort quality   the same with the quality preset, and small stand-ins
+//   bench_partition --data DATA --presets --threads 1          the three presets side by side
 //   bench_partition --only amazon2m --scale 1 --repeats 1      2.4 million nodes (METIS needs 7 GB)
 //   bench_partition --only reddit --scale 1 --scaling          1, 2, 3, ... threads, parts compared
 //   bench_partition --only reddit --scale 1 --phases           where the time goes
@@ -11,6 +12,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -48,6 +50,7 @@ struct Options {
   bool metis = true;
   bool scaling = false;
   bool phases = false;
+  bool presets = false;
 };
 
 /// Linux' own count of this process' memory, in bytes; 0 elsewhere.
@@ -125,6 +128,12 @@ class Table {
                 cpu_name().c_str(), options.common.threads, options.effort.c_str(), options.common.repeats,
                 TESSERA_BENCH_COMMIT);
     if (options.scaling || options.phases) return;
+    if (options.presets) {
+      std::printf("%-13s %6s | %9s %8s |", "graph", "parts", "METIS cut", "seconds");
+      for (const Preset& p : presets_) std::printf(" %7s cut/M %8s s |", p.name, "");
+      std::printf("\n");
+      return;
+    }
     std::printf("%-13s %8s %9s %6s | %9s %6s %5s %8s %8s %6s | %9s %8s %6s | %6s %6s %6s %6s | %6s %6s\n",
                 "graph", "nodes", "edges", "parts", "cut", "balanc", "empty", "s at 1", "s at all", "MB",
                 "METIS cut", "seconds", "MB", "cut/M", "M/s 1", "M/s a", "MB/M", "cut/KM", "s/2KM");
@@ -138,6 +147,8 @@ class Table {
         scale(c.name, graph, goal);
       } else if (options_.phases) {
         phases(c.name, graph, goal);
+      } else if (options_.presets) {
+        presets(c.name, graph, goal);
       } else {
         compare(c.name, graph, goal);
       }
@@ -147,6 +158,7 @@ class Table {
   /// Errors   Error if the report cannot be written
   void finish() const {
     if (options_.scaling || options_.phases) return;
+    if (options_.presets) return finish_presets();
     const std::size_t threads = options_.common.threads;
     std::printf("\n%-72s %9s   %s\n", "target", "measured", "wanted");
     const auto line = [](const std::string& what, double value, const std::string& wanted) {
@@ -242,6 +254,45 @@ class Table {
     rows_ += row.text();
   }
 
+  // All presets on one row.
+  void presets(const std::string& name, CsrView<> graph, const PartitionGoal& goal) {
+    const std::size_t seeds = options_.common.repeats;
+    Result metis;
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+#if defined(TESSERA_HAS_METIS)
+      measure(MetisPartitioner(), graph, {.parts = goal.parts, .seed = seed}, seeds, metis);
+#endif
+    }
+    if (metis.seconds.empty()) metis.cut = goal.metis_cut;
+    std::printf("%-13s %6zu | %9.0f %8.3f |", name.c_str(), goal.parts, metis.cut, metis.median());
+    for (Preset& preset : presets_) {
+      Result ours;
+      for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+        measure(MultilevelPartitioner(), graph, {.parts = goal.parts, .seed = seed, .effort = preset.effort},
+                seeds, ours);
+      }
+      const double ratio = metis.cut > 0 ? ours.cut / metis.cut : 0;
+      std::printf(" %13.3f %10.3f |", ratio, ours.median());
+      preset.to_metis.add(ratio);
+      preset.speed.add(metis.median() / ours.median());
+      if (goal.kaminpar_cut > 0) preset.to_kaminpar.add(ours.cut / goal.kaminpar_cut);
+      unbalanced_ += ours.balanced ? 0 : 1;
+    }
+    std::printf("\n");
+    std::fflush(stdout);
+  }
+
+  void finish_presets() const {
+    std::printf("\n%-9s %14s %12s %16s %22s %10s\n", "preset", "rows > METIS", "cut / METIS",
+                "cut / KaMinPar", "METIS' seconds / ours", "slowest");
+    for (const Preset& p : presets_) {
+      std::printf("%-9s %7d of %3d %12.3f %16.3f %22.2f %10.2f\n", p.name, p.to_metis.above_one,
+                  p.to_metis.rows, p.to_metis.mean(), p.to_kaminpar.mean(), p.speed.mean(),
+                  p.speed.rows == 0 ? 0 : p.speed.least);
+    }
+    std::printf("rows out of balance, all presets: %d\n", unbalanced_);
+  }
+
   // Strong scaling; every thread count must give the same parts.
   void scale(const std::string& name, CsrView<> graph, const PartitionGoal& goal) {
     Partition first;
@@ -292,8 +343,17 @@ class Table {
 
   static constexpr std::size_t kBigEntries = 1 << 21;  // stored edges of a stand-in worth its name
 
+  struct Preset {
+    const char* name;
+    PartitionEffort effort;
+    Figure to_metis{}, to_kaminpar{}, speed{};
+  };
+
   Options options_;
   PartitionEffort effort_;
+  std::array<Preset, 3> presets_{{{"fast", PartitionEffort::fast},
+                                  {"default", PartitionEffort::standard},
+                                  {"quality", PartitionEffort::high}}};
   std::string rows_;
   Figure to_metis_, to_kaminpar_, to_time_, speed_, big_speed_, big_memory_;
   int unbalanced_ = 0;
@@ -334,6 +394,7 @@ int main(int argc, char** argv) {
   app.add_flag("--metis,!--no-metis", options.metis, "Measure METIS as well");
   app.add_flag("--scaling", options.scaling, "Strong scaling from 1 to --threads instead");
   app.add_flag("--phases", options.phases, "Seconds of every step instead");
+  app.add_flag("--presets", options.presets, "The fast, default and quality presets side by side instead");
   return tessera::bench::run_program(app, argc, argv, "bench_partition",
                                      [&] { return tessera::bench::run(options); });
 }

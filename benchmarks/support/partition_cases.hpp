@@ -80,6 +80,7 @@ inline std::vector<PartitionCase> partition_cases(const std::filesystem::path& d
   // clang-format off
   real("cora", "cora/planetoid", {{10, 598, 572, .018, .017}, {40, 1097, 1072, .030, .045}, {8}, {64}});
   real("citeseer", "citeseer/planetoid", {{10, 192, 177, .015, .016}, {24, 373, 356, .023, .023}});
+  real("pubmed", "pubmed/csv", {{8, 5152, 4856, .038, .057}, {40, 10493, 10151, .079, .158}});
   if (!data.empty() && std::filesystem::exists(data / "toy-ppi/graphsaint")) {
     const auto file = data / "toy-ppi/graphsaint";
     out.push_back({"toy-ppi", [file] { return simple_graph(io::load(file).graph); },

@@ -13,6 +13,7 @@
 #include "tessera/partition/refine/block_groups.hpp"
 #include "tessera/partition/refine/fm.hpp"
 #include "tessera/partition/refine/label_propagation.hpp"
+#include "tessera/partition/refine/loose_rounds.hpp"
 
 using namespace tessera;
 using namespace tessera::test;
@@ -79,6 +80,41 @@ TEST_CASE("label propagation never worsens a partition") {
     RefineLabelPropagation().run(graph, {.key = 3}, state);
     CHECK(cut_of(graph, state.block) <= before);
   });
+}
+
+TEST_CASE("loose rounds never worsen a partition and leave the limits as they were") {
+  check_refiner([](const LevelGraph& graph, BlockState& state) {
+    const std::vector<Weight> limit(state.limit.begin(), state.limit.end());
+    RefineLabelPropagation propagation;
+    OverloadBalancer balancer;
+    LooseRounds().run(graph, {.rounds = 8, .improvement = 100000, .key = 3}, propagation, balancer, state);
+    CHECK(std::equal(limit.begin(), limit.end(), state.limit.begin(), state.limit.end()));
+  });
+}
+
+TEST_CASE("loose rounds exchange nodes between full blocks, label propagation cannot") {
+  // Two cliques of 40, a quarter of each on the wrong side, and no room to move anybody.
+  EdgeList edges;
+  for (NodeId c = 0; c < 2; ++c) {
+    for (NodeId i = 0; i < 40; ++i) {
+      for (NodeId j = 0; j < i; ++j) edges.push_back({40 * c + i, 40 * c + j});
+    }
+  }
+  const PartitionGraph source = undirected(80, edges);
+  const LevelGraph graph = level_of(source);
+  BlockState state;
+  state.block.resize(80);
+  for (std::size_t v = 0; v < 80; ++v) state.block[v] = (v < 40) == (v % 4 != 0) ? 0 : 1;
+  state.weigh(graph, 2);
+  state.limit.assign(2, 40);
+  REQUIRE(cut_of(graph, state.block) == 2 * 10 * 30);
+  RefineLabelPropagation propagation;
+  propagation.run(graph, {.rounds = 50, .key = 1}, state);
+  CHECK(cut_of(graph, state.block) == 2 * 10 * 30);
+  OverloadBalancer balancer;
+  LooseRounds().run(graph, {.rounds = 20, .key = 1}, propagation, balancer, state);
+  CHECK(cut_of(graph, state.block) == 0);
+  CHECK(state.overload() == 0);
 }
 
 TEST_CASE("local search never worsens a partition and reports its gain exactly") {

@@ -31,6 +31,7 @@
 #include "tessera/partition/refine/fm.hpp"
 #include "tessera/partition/refine/group_search.hpp"
 #include "tessera/partition/refine/label_propagation.hpp"
+#include "tessera/partition/refine/loose_rounds.hpp"
 #include "tessera/partition/second_balance.hpp"
 #include "tessera/partition/split.hpp"
 #include "tessera/partition/streaming_partitioner.hpp"

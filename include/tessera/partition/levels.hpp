@@ -19,6 +19,7 @@
 #include "tessera/partition/refine/block_state.hpp"
 #include "tessera/partition/refine/fm.hpp"
 #include "tessera/partition/refine/label_propagation.hpp"
+#include "tessera/partition/refine/loose_rounds.hpp"
 #include "tessera/partition/split.hpp"
 
 namespace tessera::detail::multilevel {
@@ -26,14 +27,16 @@ namespace tessera::detail::multilevel {
 /// The numbers behind an effort.
 struct Plan {
   std::size_t nodes_per_block = 2000;  ///< C: a level of n nodes is cut into about n / C blocks
-  int attempts = 3;                    ///< whole runs of each bisection; half as many among many blocks
+  int attempts = 3;                    ///< whole runs of each bisection; fewer among many blocks
   int trials = 2;                      ///< runs of the coarse levels in each
   int repetitions = 4;                 ///< of each construction inside a trial
   int cluster_rounds = 5;
   int label_rounds = 5;
+  int loose_rounds = 5;
+  std::size_t loose_edges = std::size_t{1} << 22;  ///< larger levels get none
   int fm_rounds = 10;
   std::size_t fm_improvement = 1000;  ///< a round must gain more than cut / this to be followed by another
-  double fm_budget = 6;               ///< edges a level's searches visit, per stored edge
+  double fm_budget = 12;              ///< edges a level's searches visit, per stored edge
   std::size_t fm_edges = std::size_t{1} << 23;  ///< larger levels get label propagation alone
   std::size_t fm_group_edges = std::size_t{1} << 20;
   int runs = 1;                    ///< whole partitions, the best of which is returned
@@ -44,7 +47,7 @@ struct Plan {
 inline Plan plan_for(PartitionEffort effort, std::size_t edges) {
   Plan plan;
   if (edges > (std::size_t{1} << 20)) plan.cluster_rounds = 3;
-  if (edges > (std::size_t{1} << 21)) {
+  if (edges > (std::size_t{1} << 22)) {
     plan.attempts = 2;
     plan.trials = 1;
     plan.cluster_rounds = 2;
@@ -55,11 +58,14 @@ inline Plan plan_for(PartitionEffort effort, std::size_t edges) {
     plan.attempts = 1;
     plan.repetitions = 2;
     plan.label_rounds = 3;
+    plan.loose_rounds = 1;
     plan.fm_rounds = 0;
   }
   if (effort == PartitionEffort::high) {
     plan = Plan{};
     plan.attempts = 6;
+    plan.loose_rounds = 20;
+    plan.loose_edges = ~std::size_t{0};
     plan.fm_rounds = 20;
     plan.fm_improvement = 5000;
     plan.fm_budget = 1000;
@@ -78,7 +84,7 @@ inline std::size_t blocks_for(std::size_t nodes, std::size_t nodes_per_block, st
   return std::min(k, std::bit_ceil(nodes / nodes_per_block));
 }
 
-/// Balance, label propagation, local search; the cut grows only where balance asks for it.
+/// Balance, label propagation, loose rounds, local search; the cut grows only where balance asks for it.
 class Refiner {
  public:
   /// `last` tells that no split follows on this level; before a split only small graphs get local search.
@@ -90,6 +96,10 @@ class Refiner {
     {
       const PhaseTimer timer(plan.phases, Phase::labels);
       propagation_.run(graph, {.rounds = plan.label_rounds, .key = key}, state);
+    }
+    if (graph.col.size() <= plan.loose_edges) {
+      const PhaseTimer timer(plan.phases, Phase::loose);
+      loose_.run(graph, {.rounds = plan.loose_rounds, .key = hash(key, 2)}, propagation_, balancer_, state);
     }
     if (!last && graph.col.size() > kSmallGraph) return;
     if (graph.col.size() > plan.fm_edges) return;
@@ -108,6 +118,7 @@ class Refiner {
 
   OverloadBalancer balancer_;
   RefineLabelPropagation propagation_;
+  LooseRounds loose_;
   RefineFm fm_;
 };
 

@@ -72,7 +72,7 @@ class BlockSplitter {
   }
 
  private:
-  static constexpr std::size_t kFewBlocks = 1024;
+  static constexpr std::size_t kFewBlocks = 4;
 
   void split(const LevelGraph& graph, Bisector::Options options, bool strict, const BlockTree& tree,
              std::size_t b, std::span<const Block> block) {
@@ -92,7 +92,7 @@ class BlockSplitter {
     targets.limit[1] = tree.limit_of(right, part.max_node_weight, strict);
     // A block that is itself too heavy cannot be cut into two that are not; aim at an even excess.
     for (std::size_t s = 0; s < 2; ++s) targets.limit[s] = std::max(targets.limit[s], targets.target[s] + 1);
-    // One bad split among many matters little.
+    // The first splits decide most; one bad split among many matters little.
     if (tree.num_blocks() > kFewBlocks) options.attempts = (options.attempts + 1) / 2;
     options.seed = hash(options.seed, b, tree.num_blocks());
     Bisector bisector;

@@ -9,8 +9,8 @@
 
 namespace tessera::detail::multilevel {
 
-/// Sums positive weights by keys below a bound: a RatingMap with a place for every key, for graphs so small
-/// that all places stay in cache.
+/// Sums positive weights by keys below a bound: a RatingMap with a place for every key, for so few keys that all
+/// places stay in cache.
 ///
 /// Cost     add O(1) and take O(keys met); memory O(keys)
 class DenseRatings {
@@ -28,6 +28,8 @@ class DenseRatings {
     sum += weight;
   }
   std::size_t size() const noexcept { return size_; }
+  /// The sum for `key`, 0 if it never came.
+  Weight operator[](std::uint32_t key) const noexcept { return weight_.data()[key]; }
 
   /// Calls f(key, sum) for the keys in the order they first came, and forgets them.
   template <class F>

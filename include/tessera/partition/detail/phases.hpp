@@ -8,10 +8,10 @@
 namespace tessera::detail::multilevel {
 
 /// The steps whose time is worth knowing.
-enum class Phase { cluster, contract, split, balance, labels, search };
+enum class Phase { cluster, contract, split, balance, labels, loose, search };
 
-inline constexpr std::array<const char*, 6> kPhaseNames{"cluster", "contract", "split",
-                                                        "balance", "labels",   "search"};
+inline constexpr std::array<const char*, 7> kPhaseNames{"cluster", "contract", "split", "balance",
+                                                        "labels",  "loose",    "search"};
 
 /// Seconds spent in each phase, all levels together.
 struct PhaseSeconds {

@@ -56,6 +56,13 @@ class RatingMap {
   std::span<const Entry> entries() const noexcept { return entries_.span(); }
   std::size_t size() const noexcept { return entries_.size(); }
 
+  /// Calls f(key, sum) for the keys in the order they first came, and forgets them.
+  template <class F>
+  void take(F&& f) {
+    for (const Entry& entry : entries_) f(entry.key, entry.weight);
+    clear();
+  }
+
   void clear() noexcept {
     for (const Entry& entry : entries_) slots_.data()[entry.slot] = {0, 0};
     entries_.clear();

@@ -8,6 +8,7 @@
 
 #include "tessera/core/array.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/partition/detail/dense_ratings.hpp"
 #include "tessera/partition/detail/level_graph.hpp"
 #include "tessera/partition/detail/loops.hpp"
 #include "tessera/partition/detail/rating_map.hpp"
@@ -59,17 +60,19 @@ class RefineLabelPropagation {
 
  private:
   static constexpr std::size_t kGrain = 2048;  // nodes per block of a sub-round
+  static constexpr std::size_t kFewBlocks = 1 << 12;
   static constexpr Block kStay = ~Block{0};
 
   std::size_t sub_round(std::size_t turn, std::uint64_t key, BlockState& state) {
     parallel_for(graph_->num_nodes, kGrain, [&](std::size_t begin, std::size_t end) {
-      RatingMap rating(state.num_blocks());
-      std::size_t at = begin;
-      for (std::size_t v = begin; v < end; ++v) {
-        if (turn_.data()[v] != turn || active_.data()[v] == 0) continue;
-        if (propose(static_cast<NodeId>(v), key, state, rating)) block_movers_[at++] = static_cast<NodeId>(v);
+      if (state.num_blocks() <= kFewBlocks) {
+        DenseRatings rating;
+        rating.reset(state.num_blocks());
+        collect_movers(begin, end, turn, key, state, rating);
+      } else {
+        RatingMap rating;
+        collect_movers(begin, end, turn, key, state, rating);
       }
-      movers_[begin / kGrain] = at - begin;
     });
     mover_.clear();
     for (std::size_t b = 0; b < movers_.size(); ++b) {
@@ -88,15 +91,37 @@ class RefineLabelPropagation {
     return apply(state);
   }
 
-  // Whether v wants to move; target_ says where.
-  bool propose(NodeId v, std::uint64_t key, const BlockState& state, RatingMap& rating) {
-    active_[v] = 0;
+  template <class Ratings>
+  void collect_movers(std::size_t begin, std::size_t end, std::size_t turn, std::uint64_t key,
+                      const BlockState& state, Ratings& rating) {
+    std::size_t at = begin;
+    for (std::size_t v = begin; v < end; ++v) {
+      if (turn_.data()[v] != turn || active_.data()[v] == 0) continue;
+      active_.data()[v] = 0;
+      if (!on_border(v, state)) continue;
+      if (propose(static_cast<NodeId>(v), key, state, rating)) block_movers_[at++] = static_cast<NodeId>(v);
+    }
+    movers_[begin / kGrain] = at - begin;
+  }
+
+  bool on_border(std::size_t v, const BlockState& state) const noexcept {
+    const Block* const block = state.block.data();
+    const Block own = block[v];
+    const NodeId* const to = graph_->col.data();
+    const auto end = static_cast<std::size_t>(graph_->row_ptr[v + 1]);
+    for (auto e = static_cast<std::size_t>(graph_->row_ptr[v]); e < end; ++e) {
+      if (block[to[e]] != own) return true;
+    }
+    return false;
+  }
+
+  // Whether v, which has a neighbour elsewhere, wants to move; target_ says where.
+  template <class Ratings>
+  bool propose(NodeId v, std::uint64_t key, const BlockState& state, Ratings& rating) {
     const std::span<const Block> block = state.block;
     const std::span<const Weight> block_weight = state.weight, limit = state.limit;
     const Block own = block[v];
-    rating.clear();
     graph_->for_values(v, block.data(), [&](Block b, Weight w) { rating.add(b, w); });
-    if (rating.size() == 0 || (rating.size() == 1 && rating.entries()[0].key == own)) return false;
     const Weight internal = rating[own];
     const Weight node = graph_->weight_of(v);
     const Weight own_room = limit[own] - block_weight[own];
@@ -104,17 +129,17 @@ class RefineLabelPropagation {
     Weight best_rating = internal;
     std::uint32_t best_tie = 0;
     const std::uint64_t tie_key = hash(key, v);
-    for (const RatingMap::Entry& entry : rating.entries()) {
-      if (entry.key == own || entry.weight < best_rating) continue;
-      const Weight room = limit[entry.key] - block_weight[entry.key] - node;
-      if (room < 0 || (entry.weight == internal && room <= own_room)) continue;
-      const std::uint32_t tie = tie_break(tie_key, entry.key);
-      if (entry.weight > best_rating || tie > best_tie) {
-        best = entry.key;
-        best_rating = entry.weight;
+    rating.take([&](Block b, Weight weight) {
+      if (b == own || weight < best_rating) return;
+      const Weight room = limit[b] - block_weight[b] - node;
+      if (room < 0 || (weight == internal && room <= own_room)) return;
+      const std::uint32_t tie = tie_break(tie_key, b);
+      if (weight > best_rating || tie > best_tie) {
+        best = b;
+        best_rating = weight;
         best_tie = tie;
       }
-    }
+    });
     if (best == own) return false;
     target_[v] = best;
     gain_[v] = best_rating - internal;
