@@ -163,8 +163,8 @@ class Propagation {
   }
 
   /// Columns at a time where memory does not matter: neighbours' rows of a narrow panel stay in the cache, and reading
-  /// the ids again costs 2 % from 256 bytes a row on. On Reddit's shape (602 columns, 0.3 of its nodes) panels of 64
-  /// floats took 0.55 of the time of one panel, 128 floats 0.61; rows of up to 512 bytes are not worth cutting.
+  /// the ids again costs 2 % from 256 bytes a row on. `bench_precompute --only reddit` times these panels, others of 128
+  /// columns and one of all; rows of up to 512 bytes are not worth cutting.
   std::size_t best_panel() const noexcept {
     constexpr std::size_t kWhole = 512;
     constexpr std::size_t kPiece = 256;
