@@ -439,6 +439,19 @@ TEST_CASE("hop features: every way a file can be wrong has its own code", "[prop
   Sign other;
   other.x(3, 3) += 1;
   CHECK(code_of([&] { other.run({.element = ElementType::f16, .file = path}); }) == "HOP-05");
+  // The same operators, hops and features on another graph, and on the same one with weights.
+  const auto on = [&](const CsrGraph& graph) {
+    const PropagationOperator gcn(graph, {.kind = OperatorKind::gcn});
+    const PropagationOperator ppr(graph, {.kind = OperatorKind::ppr, .alpha = 0.2});
+    const PropagationOperator triangle(graph, {.kind = OperatorKind::triangle});
+    const std::vector<PropagationFamily> families{{&gcn, 2}, {&ppr, 1}, {&triangle, 1}};
+    return code_of([&] { propagate(families, sign.x.view(), {.element = ElementType::f16, .file = path}); });
+  };
+  CHECK(on(loopy_graph(90, 400, 1)) == "none");
+  CHECK(on(loopy_graph(90, 400, 2)) == "HOP-05");
+  CsrGraph weighted = loopy_graph(90, 400, 1);
+  weighted.weight.assign(weighted.num_edges(), 2.0f);
+  CHECK(on(weighted) == "HOP-05");
   // The same computation is not done again.
   bool computed = false;
   sign.run({.element = ElementType::f16, .file = path, .progress = [&](const PropagateProgress&) {
@@ -469,6 +482,51 @@ TEST_CASE("hop features: every way a file can be wrong has its own code", "[prop
   write(bad);
   CHECK(code_of([&] { HopFeatures::open(path); }) == "none");
   CHECK(code_of([&] { HopFeatures::open(path).verify(); }) == "HOP-06");
+}
+
+TEST_CASE("propagate: a disk that fills while rows are put together loses nothing", "[propagate]") {
+  const Folder folder("propagate-full-late");
+  const CsrGraph graph = loopy_graph(900, 3000, 3);
+  const Tensor<float> x = random_matrix<float>(900, 1, 4);
+  const PropagationOperator op(graph, {.kind = OperatorKind::gcn});
+  const fs::path path = folder / "hops";
+  bool computed = false;
+  const auto run = [&] {
+    propagate(op, 1, x.view(),
+              {.file = path, .progress = [&](const PropagateProgress&) { computed = true; }});
+  };
+  // Pieces take 8 bytes a row, finished rows a cache line.
+  rlimit was{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &was) == 0);
+  auto* const old = ::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{30'000, was.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const std::string code = code_of(run);
+  ::setrlimit(RLIMIT_FSIZE, &was);
+  ::signal(SIGXFSZ, old);
+  CHECK(code == "GEN-04");
+  CHECK(computed);
+  CHECK_FALSE(fs::exists(path));
+  CHECK_FALSE(fs::exists(folder / "hops.tmp"));
+  CHECK(fs::exists(folder / "hops.partial"));
+  computed = false;
+  run();  // on a disk with room again
+  CHECK_FALSE(computed);
+  CHECK(same(HopFeatures::open(path), propagate(op, 1, x.view())));
+}
+
+TEST_CASE("propagate: what memory cannot hold wants a file", "[propagate]") {
+  const Sign sign;
+  // Extents alone: nothing is read before they are refused.
+  const MatrixView<const float> huge(sign.x.data(), 90, std::size_t{1} << 36, std::size_t{1} << 36);
+  std::string said;
+  try {
+    propagate(sign.gcn, 2, huge);
+  } catch (const ConfigError& error) {
+    said = error.what();
+  }
+  CHECK(said.find("memory_budget") != std::string::npos);
+  CHECK(said.find("name a file") != std::string::npos);
 }
 
 TEST_CASE("propagate: a full disk is an error that leaves nothing behind", "[propagate]") {
