@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: MIT
-// Propagation next to the bare products it is made of, its memory, and how fast heads train on its rows.
+// Propagation next to the bare products it is made of, in memory and to a file, its memory and parts, and how fast heads
+// train on its rows.
 //
 //   bench_precompute                 1/50 of the nodes
 //   bench_precompute --scale 1       Reddit and Amazon2M as large as published (needs about 8 GB, and 14 GB of disk)
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdio>
-#include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -26,9 +30,11 @@
 #include "tessera/nn/nets/sign_net.hpp"
 #include "tessera/nn/optim/adam.hpp"
 #include "tessera/nn/optim/lbfgs.hpp"
+#include "tessera/precompute/hop_data.hpp"
 #include "tessera/precompute/label_propagation.hpp"
 #include "tessera/precompute/propagate.hpp"
 #include "tessera/sampling/row_sampler.hpp"
+#include "tessera/train/infer_rows.hpp"
 #include "tessera/train/trainer.hpp"
 
 namespace tessera::bench {
@@ -71,6 +77,44 @@ std::size_t anonymous_bytes() {
   return kib * 1024;
 }
 
+/// The most anonymous memory of the process beyond what it had at first, looked at every few milliseconds.
+class PeakWatch {
+ public:
+  PeakWatch() : before_(anonymous_bytes()), thread_([this] { watch(); }) {}
+  ~PeakWatch() { stop(); }
+
+  std::size_t stop() {
+    if (thread_.joinable()) {
+      stopped_ = true;
+      thread_.join();
+    }
+    return peak_ > before_ ? peak_ - before_ : 0;
+  }
+
+ private:
+  void watch() {
+    while (!stopped_) {
+      peak_ = std::max(peak_, anonymous_bytes());
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+
+  std::size_t before_;
+  std::size_t peak_ = 0;
+  std::atomic<bool> stopped_ = false;
+  std::thread thread_;
+};
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double processor_seconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
 Row row_of(const std::string& group, const std::string& name, const Timing& timing, double entries,
            double width, double products, double nodes, const Machine& machine) {
   Row row;
@@ -97,6 +141,7 @@ void run_reddit(const Options& options, const Machine& machine, Report& report) 
   weighted.weight.assign(weighted.num_edges(), 0.5f);
   double checksum = 0;
   const auto run = [&](const PropagateOptions& o) { checksum = checksum_of(propagate(gcn, 2, x, o)); };
+  const std::filesystem::path file = std::filesystem::path(options.folder) / "bench_precompute.hops";
   const std::vector<Case> cases{
       {"two products",
        [&] {
@@ -124,6 +169,11 @@ void run_reddit(const Options& options, const Machine& machine, Report& report) 
       {"propagate bf16", [&] { run({.emit = Emit::last, .element = ElementType::bf16}); }},
       {"propagate bf16, one panel",
        [&] { run({.emit = Emit::last, .element = ElementType::bf16, .panel = x.cols()}); }},
+      {"propagate f32, mapped",
+       [&] {
+         run({.emit = Emit::last, .file = file});
+         std::filesystem::remove(file);
+       }},
   };
   const std::string group = "SGC on Reddit's shape";
   report.begin_group(message(group, ": ", data.num_nodes(), " nodes, ", data.graph.num_edges(),
@@ -137,10 +187,17 @@ void run_reddit(const Options& options, const Machine& machine, Report& report) 
     row.checksum = checksum;
     report.add(row);
   }
+  const auto median = [&](std::size_t c) { return timings[c].median; };
+  std::printf(
+      "      propagation takes %.2f of the products of 128 columns, %.2f of those of whole rows; mapped, "
+      "%.2f of "
+      "the time in memory\n",
+      median(3) / median(2), median(3) / median(0), median(8) / median(3));
   y = Tensor<float>();
   z = Tensor<float>();
   p = Tensor<float>();
   q = Tensor<float>();
+  const double prepared = seconds_of([&] { const PropagationOperator again(data.graph, {}); });
 
   const HopFeatures hops = propagate(gcn, 2, x, {.emit = Emit::last});
   std::vector<NodeId> train;
@@ -150,9 +207,13 @@ void run_reddit(const Options& options, const Machine& machine, Report& report) 
     train.push_back(static_cast<NodeId>(i));
     classes.push_back(data.labels.classes[i]);
   }
+  const HopData rows_only(data, hops);
+  double rows_s = 0, predict_s = 0;
   const auto fit = [&] {
+    const double start = seconds_now();
     Tensor<float> rows(train.size(), hops.cols());
     hops.gather(train, rows.view());
+    rows_s = seconds_now() - start;
     const std::vector<EdgeId> row_ptr(train.size() + 1, 0);
     Adjacency none;
     none.forward = {train.size(), train.size(), row_ptr, {}, {}};
@@ -170,79 +231,112 @@ void run_reddit(const Options& options, const Machine& machine, Report& report) 
       tape.backward(loss);
       lbfgs.step(state, model.parameters(), 1.0);
     }
+    const double trained = seconds_now();
+    const Tensor<float> logits = infer_rows(model, rows_only.graph.view(), rows_only);
+    checksum += static_cast<double>(logits(0, 0));
+    predict_s = seconds_now() - trained;
   };
   Row row;
   row.group = group;
-  row.name = "40 steps of L-BFGS";
+  row.name = "rows, 40 steps of L-BFGS, all logits";
   row.timing = time_interleaved({{row.name, fit}}, options.common.repeats).front();
   row.flops = 40.0 * 4 * static_cast<double>(train.size() * hops.cols() * data.num_classes());
   row.bytes = 40.0 * 8 * static_cast<double>(train.size() * hops.cols());
   row.bound_seconds = std::max(row.flops / machine.peak_flops, row.bytes / machine.stream_read);
   row.checksum = checksum;
   report.add(row);
-  std::printf("\n");
+  std::printf(
+      "      whole job %.2f s: operator %.2f, propagation %.2f, training rows %.2f, L-BFGS %.2f, all logits "
+      "%.2f\n\n",
+      prepared + median(3) + row.timing.median, prepared, median(3), rows_s,
+      row.timing.median - rows_s - predict_s, predict_s);
 }
 
 void run_amazon(const Options& options, const Machine& machine, Report& report) {
   const Dataset data = make(StandIn::amazon2m, options);
   const CsrView<> a = data.graph.view();
   const auto x = std::as_const(data.features).view();
-  const PropagationOperator gcn(data.graph, {}), row_op(data.graph, {.kind = OperatorKind::row});
-  const std::vector<PropagationFamily> families{{&gcn, 3}, {&row_op, 3}};
   const std::filesystem::path file = std::filesystem::path(options.folder) / "bench_precompute.hops";
   const auto budget = static_cast<std::size_t>(options.budget_gb * 1e9);
-  double checksum = 0;
-  std::size_t peak = 0;
-  const auto run = [&](ElementType element, bool mapped) {
+  struct Job {
+    std::string name;
+    ElementType element;
+    bool mapped;
+    std::vector<double> seconds{};
+    double products = 0, keys = 0, hops = 0, rest = 0;  ///< of the last round
+    std::size_t peak = 0;
+    double checksum = 0;
+  };
+  std::vector<Job> jobs{{"memory bf16", ElementType::bf16, false},
+                        {"mapped bf16", ElementType::bf16, true},
+                        {"mapped f32", ElementType::f32, true}};
+  const auto run = [&](Job& job) {
+    BufferPool::global().trim();
     PropagateOptions o;
-    o.element = element;
-    if (mapped) {
-      o.file = file;
-      o.memory_budget = budget;
-      BufferPool::global().trim();
+    o.element = job.element;
+    o.memory_budget = budget;
+    if (job.mapped) o.file = file;
+    PeakWatch watch;
+    const double start = seconds_now();
+    double last_hop = start;
+    o.progress = [&](const PropagateProgress&) { last_hop = seconds_now(); };
+    const PropagationOperator gcn(data.graph, {}), row_op(data.graph, {.kind = OperatorKind::row});
+    const std::vector<PropagationFamily> families{{&gcn, 3}, {&row_op, 3}};
+    const HopFeatures hops = propagate(families, x, o);
+    const double end = seconds_now();
+    job.peak = std::max(job.peak, watch.stop());
+    job.seconds.push_back(end - start);
+    job.checksum = checksum_of(hops);
+    job.rest = end - last_hop;
+    if (job.mapped) {  // the same call again hashes its inputs and opens the file
+      job.keys = seconds_of([&] { const HopFeatures again = propagate(families, x, o); });
+      std::filesystem::remove(file);
     }
-    const std::size_t before = anonymous_bytes();
-    o.progress = [&](const PropagateProgress&) { peak = std::max(peak, anonymous_bytes() - before); };
-    checksum = checksum_of(propagate(families, x, o));
-    if (mapped) std::filesystem::remove(file);
+    job.hops = job.seconds.back() - job.rest - job.keys;
   };
   const std::string group = "SIGN on Amazon2M's shape";
   report.begin_group(message(group, ": ", data.num_nodes(), " nodes, ", a.num_edges(),
                              " entries, F = ", x.cols(), ", 3 hops of 2 operators"),
                      "vs products");
-  std::vector<Case> cases;
-  cases.push_back({"six products", [&] {
-                     Tensor<float> y(x.rows(), x.cols()), z(x.rows(), x.cols());
-                     for (int family = 0; family < 2; ++family) {
-                       spmm_sum<float, float>(a, x, y);
-                       spmm_sum<float, float>(a, std::as_const(y).view(), z);
-                       spmm_sum<float, float>(a, std::as_const(z).view(), y);
-                     }
-                   }});
-  cases.push_back({"mapped f32", [&] { run(ElementType::f32, true); }});
-  cases.push_back({"mapped bf16", [&] { run(ElementType::bf16, true); }});
-  cases.push_back({"memory bf16", [&] { run(ElementType::bf16, false); }});
-  for (std::size_t c = 0; c < cases.size(); ++c) {  // not in turns: each wants the memory to itself
-    peak = 0;
-    BufferPool::global().trim();
-    std::vector<double> seconds;
-    for (std::size_t r = 0; r < std::max<std::size_t>(1, options.common.repeats / 3); ++r) {
-      seconds.push_back(seconds_of(cases[c].run));
+  const auto products = [&] {
+    Tensor<float> y(x.rows(), x.cols()), z(x.rows(), x.cols());
+    for (int family = 0; family < 2; ++family) {
+      spmm_sum<float, float>(a, x, y);
+      spmm_sum<float, float>(a, std::as_const(y).view(), z);
+      spmm_sum<float, float>(a, std::as_const(z).view(), y);
     }
-    Row row = row_of(group, cases[c].name, summarize(seconds), static_cast<double>(a.num_edges()),
-                     static_cast<double>(x.cols()), 6, static_cast<double>(x.rows()), machine);
-    static double products = 0;
-    if (c == 0) products = row.timing.median;
-    row.ratio = products / row.timing.median;
-    row.checksum = checksum;
-    report.add(row);
-    if (c == 1 || c == 2) {
-      std::printf("      anonymous memory beside graph, features and operators: %.2f GB of %.2f allowed\n",
-                  static_cast<double>(peak) * 1e-9, options.budget_gb);
-      report.note(cases[c].name + " peak bytes", peak);
+  };
+  std::vector<double> bare;
+  for (std::size_t r = 0; r < std::max<std::size_t>(1, options.common.repeats / 3); ++r) {
+    for (Job& job : jobs) {  // in turns, none beside the memory of another
+      bare.push_back(seconds_of(products));
+      run(job);
     }
   }
+  const auto row_for = [&](const std::string& name, const std::vector<double>& seconds) {
+    return row_of(group, name, summarize(seconds), static_cast<double>(a.num_edges()),
+                  static_cast<double>(x.cols()), 6, static_cast<double>(x.rows()), machine);
+  };
+  Row first = row_for("six products f32", bare);
+  first.ratio = 1;
+  report.add(first);
+  for (const Job& job : jobs) {
+    Row row = row_for(job.name, job.seconds);
+    row.ratio = first.timing.median / row.timing.median;
+    row.checksum = job.checksum;
+    report.add(row);
+    std::printf("      %.2f GB beside graph and features, of %.2f allowed; ",
+                static_cast<double>(job.peak) * 1e-9, options.budget_gb);
+    if (job.mapped) {
+      std::printf("inputs hashed in %.2f s, hops %.2f, rows put together and on disk %.2f\n", job.keys,
+                  job.hops, job.rest);
+    } else {
+      std::printf("no file\n");
+    }
+    report.note(job.name + " peak bytes", job.peak);
+  }
   const Array<NodeId> train = data.nodes(Role::train);
+  double checksum = 0;
   const auto spread = [&] {
     const PropagationOperator op(data.graph, {.kind = OperatorKind::symmetric});
     const Tensor<float> scores = label_propagation(op, data.labels.classes, train, data.num_classes());
@@ -256,14 +350,31 @@ void run_amazon(const Options& options, const Machine& machine, Report& report) 
   std::printf("\n");
 }
 
+/// Notes the processor time of every epoch but the first.
+struct ProcessorTime {
+  double last = 0;
+  std::vector<double> epochs{};
+
+  template <class Run>
+  void on_fit_begin(Run&) {
+    last = processor_seconds();
+  }
+  template <class Run>
+  void on_epoch_end(Run&) {
+    const double now = processor_seconds();
+    epochs.push_back(now - std::exchange(last, now));
+  }
+};
+
 /// Rows per second of one epoch of mini-batches through a hidden layer of 256.
 void run_heads(const Options& options, const Machine& machine, Report& report) {
-  report.begin_group("heads: one hidden layer of 256, batches of 8192, Adam", "");
+  report.begin_group("heads: one hidden layer of 256, ReLU, dropout 0.5, Adam", "");
   struct Shape {
-    std::size_t features, blocks, classes;
+    std::size_t features, blocks, classes, batch;
   };
-  for (const Shape shape : {Shape{16, 1, 16}, Shape{100, 1, 47}, Shape{100, 7, 47}}) {
-    const auto rows = std::max<std::size_t>(20'000, static_cast<std::size_t>(options.scale * 1'000'000));
+  for (const Shape shape : {Shape{16, 1, 16, 1024}, Shape{16, 1, 16, 8192}, Shape{100, 1, 47, 1024},
+                            Shape{100, 1, 47, 8192}, Shape{100, 7, 47, 1024}, Shape{100, 7, 47, 8192}}) {
+    const auto rows = std::max<std::size_t>(32'768, static_cast<std::size_t>(options.scale * 1'000'000));
     Tensor<float> x(rows, shape.features * shape.blocks);
     Labels labels;
     labels.num_classes = shape.classes;
@@ -281,13 +392,22 @@ void run_heads(const Options& options, const Machine& machine, Report& report) {
     view.roles = roles;
     SignNet<> model(
         {.features = shape.features, .blocks = shape.blocks, .hidden = 256, .out = shape.classes});
-    Trainer trainer{model, RowSampler({.batch_size = 8192}), CrossEntropy{}, Adam{.lr = 1e-3}};
-    const FitReport fit = trainer.fit(view, {.epochs = options.common.repeats + 1, .eval_every = 0});
+    Trainer trainer{model, RowSampler({.batch_size = shape.batch}), CrossEntropy{}, Adam{.lr = 1e-3}};
+    ProcessorTime processor;
+    const FitReport fit =
+        trainer.fit(view, {.epochs = options.common.repeats + 1, .eval_every = 0}, processor);
     std::vector<double> seconds;
-    for (std::size_t e = 1; e < fit.history.size(); ++e) seconds.push_back(fit.history[e].seconds);
+    Profile parts;
+    for (std::size_t e = 1; e < fit.history.size(); ++e) {
+      seconds.push_back(fit.history[e].seconds);
+      parts += fit.history[e].profile;
+    }
+    processor.epochs.erase(processor.epochs.begin());
+    const double core_seconds = summarize(std::move(processor.epochs)).median;
     Row row;
     row.group = "heads";
-    row.name = message(shape.blocks, " x ", shape.features, " -> 256 -> ", shape.classes);
+    row.name =
+        message(shape.blocks, " x ", shape.features, " -> 256 -> ", shape.classes, ", batch ", shape.batch);
     row.timing = summarize(std::move(seconds));
     const double in = static_cast<double>(shape.features * shape.blocks);
     const double wide = 256.0 * static_cast<double>(shape.blocks);
@@ -297,11 +417,16 @@ void run_heads(const Options& options, const Machine& machine, Report& report) {
     row.bound_seconds = row.flops / machine.peak_flops;
     row.checksum = fit.history.back().train_loss;
     report.add(row);
+    const double millions = static_cast<double>(rows) * 1e-6;
+    const auto threads = static_cast<double>(options.common.threads);
+    std::printf("      %.3f M rows/s, %.3f per core by processor time; the arithmetic allows %.3f per core\n",
+                millions / row.timing.median, millions / core_seconds,
+                millions / row.bound_seconds / threads);
+    const double all = parts.total();
     std::printf(
-        "      %.3f M rows/s, %.3f M rows/s per thread; the arithmetic allows %.3f M per thread\n",
-        static_cast<double>(rows) / row.timing.median * 1e-6,
-        static_cast<double>(rows) / row.timing.median * 1e-6 / static_cast<double>(options.common.threads),
-        static_cast<double>(rows) / row.bound_seconds * 1e-6 / static_cast<double>(options.common.threads));
+        "      forward %.0f%%, backward %.0f%%, optimiser %.0f%%, order and rows of the batch %.0f%%\n",
+        100 * parts.forward / all, 100 * parts.backward / all, 100 * parts.optimizer / all,
+        100 * (parts.wait + parts.gather + parts.other) / all);
   }
   std::printf("\n");
 }
