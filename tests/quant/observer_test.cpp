@@ -137,6 +137,22 @@ TEST_CASE("an observer does not see protected rows", "[quant]") {
   CHECK(same_bits(std::as_const(before).view(), std::as_const(after).view()));
 }
 
+TEST_CASE("percentiles that leave nothing but zero give way to the extremes", "[quant]") {
+  const QuantSettings settings{.range = RangeRule::percentile, .percentile = 0.01};
+  Tensor<float> x = Tensor<float>::zeros(100, 10);
+  Tensor<float> none = Tensor<float>::zeros(3, 1);
+  observe<float>(none.view(), x.view(), {}, settings);
+  CHECK(none(0, 0) == 0.0f);
+  CHECK(none(1, 0) == 0.0f);
+  x(7, 3) = 0.25f;
+  x(50, 1) = 0.5f;
+  x(51, 1) = -0.125f;  // 10 numbers are left out at each end
+  Tensor<float> few = Tensor<float>::zeros(3, 1);
+  observe<float>(few.view(), x.view(), {}, settings);
+  CHECK(few(0, 0) == -0.125f);
+  CHECK(few(1, 0) == 0.5f);
+}
+
 TEST_CASE("a matrix given by its entries is observed as the same matrix with its zeros", "[quant]") {
   const std::size_t rows = 1500;  // more than a block
   const std::size_t cols = 9;

@@ -134,6 +134,15 @@ struct MessageValues {
   }
 };
 
+/// Percentiles, or the extremes where percentiles leave nothing but zero: features of which fewer than a share p are
+/// anything else would have no range.
+template <class Values>
+ValueRange<float> covered_range(const Values& values, double p) {
+  const ValueRange<float> seen = percentile_range(values, p);
+  const bool nothing = seen.min == 0.0f && seen.max == 0.0f && p > 0;
+  return nothing ? percentile_range(values, 0) : seen;
+}
+
 }  // namespace detail
 
 /// Takes in one step's tensor: its rows but the kept ones, as a whole.
@@ -151,7 +160,7 @@ void observe(ObserverState<T> state, MatrixView<const T> x, const QuantRows& row
     return detail::follow(state, 0, seen.min, seen.max, settings.range, settings.momentum);
   }
   const detail::RowValues<T> values{x, rows, {x.size(), settings.sample, key, tensor}};
-  const ValueRange<float> seen = percentile_range(values, settings.percentile);
+  const ValueRange<float> seen = detail::covered_range(values, settings.percentile);
   detail::follow(state, 0, static_cast<T>(seen.min), static_cast<T>(seen.max), settings.range, 0);
 }
 
@@ -167,7 +176,7 @@ void observe_messages(ObserverState<T> state, const CsrView<>& a, MatrixView<con
     return detail::follow(state, 0, seen.min, seen.max, settings.range, settings.momentum);
   }
   const detail::MessageValues<T> values{a, x, keep, {a.num_edges() * x.cols(), settings.sample, key, tensor}};
-  const ValueRange<float> seen = percentile_range(values, settings.percentile);
+  const ValueRange<float> seen = detail::covered_range(values, settings.percentile);
   detail::follow(state, 0, static_cast<T>(seen.min), static_cast<T>(seen.max), settings.range, 0);
 }
 
@@ -184,7 +193,7 @@ void observe_entries(ObserverState<T> state, const CsrView<>& entries, std::span
   const detail::EntryValues<T> values{
       entries, keep, ranks ? detail::RowSample(numbers, settings.sample, key, tensor) : detail::RowSample()};
   if (ranks) {
-    const ValueRange<float> seen = percentile_range(values, settings.percentile);
+    const ValueRange<float> seen = detail::covered_range(values, settings.percentile);
     return detail::follow(state, 0, static_cast<T>(seen.min), static_cast<T>(seen.max), settings.range, 0);
   }
   ValueRange<T> seen = parallel_reduce(
