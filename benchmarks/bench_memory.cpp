@@ -225,6 +225,7 @@ void run_inference(const Dataset& data, const Options& o, JsonObject& json) {
     double best = 1e300;
     for (std::size_t r = 0; r < std::max<std::size_t>(1, o.common.repeats); ++r) {
       logits = {};
+      BufferPool::global().trim();  // what an earlier round gave back is not this one's
       const auto began = std::chrono::steady_clock::now();
       logits = infer(net, prepared.adjacency(), data.features.view(), options);
       best = std::min(best, seconds_since(began));
