@@ -48,6 +48,20 @@ std::vector<ZooEntry<T>> zoo(float dropout) {
                                         .residual = true,
                                         .linear_ends = true,
                                         .conv = {.heads = 3, .entry_dropout = dropout}}));
+  add("gatv2", Gatv2Net<T>({.in = 5,
+                            .hidden = 8,
+                            .out = 3,
+                            .dropout = dropout,
+                            .conv = {.heads = 2, .out_heads = 3, .entry_dropout = dropout}}));
+  add("gcn", GcnNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout}));
+  add("gcn, batch norm, residual, ends", GcnNet<T>({.in = 5,
+                                                    .hidden = 6,
+                                                    .out = 3,
+                                                    .dropout = dropout,
+                                                    .norm = NormKind::batch,
+                                                    .residual = true,
+                                                    .linear_ends = true}));
+  add("sage", SageNet<T>({.in = 5, .hidden = 6, .out = 3, .dropout = dropout}));
   add("appnp",
       AppnpNet<T>(
           {.in = 5, .hidden = 6, .out = 3, .steps = 2, .dropout = dropout, .entry_dropout = dropout}));
