@@ -12,7 +12,7 @@ if [ ! -d "$data" ]; then
 fi
 scripts/install_dependencies.sh
 cmake --preset release >/dev/null
-cmake --build build/release --target full_graph cluster_gcn sgc gat egc deep_reversible graph_classification graphsaint neighbor_sampling correct_and_smooth sign pprgo degree_quant binary_gnn gas vrgcn distill >/dev/null
+cmake --build build/release --target full_graph cluster_gcn sgc gat egc deep_reversible graph_classification graphsaint neighbor_sampling correct_and_smooth sign pprgo layer_wise degree_quant binary_gnn gas vrgcn distill >/dev/null
 reports=build/release/accuracy
 mkdir -p "$reports"
 failed=0
@@ -95,6 +95,7 @@ row computers-labor-1 "$least" neighbor_sampling "${computers[@]}" "${batch[@]}"
 row computers-ladies "$least" neighbor_sampling "${computers[@]}" "${batch[@]}" --sampler ladies --layer-sizes 2048 2048
 row computers-ibmb "$least" neighbor_sampling "${computers[@]}" "${batch[@]}" --sampler ibmb --top-k 32
 row computers-random-nodes "$least" neighbor_sampling "${computers[@]}" --epochs 100 --sampler random-nodes --parts 4
+row computers-layer-wise "$least" layer_wise --data "$data/amazon-computers/npz" --split 60-20-20-s0 --hidden 64 --runs 5
 row computers-pprgo - pprgo --data "$data/amazon-computers/npz" --split 60-20-20-s0 --hidden 64 --runs 2
 row computers-saint-rw "$least" graphsaint "${computers[@]}" --inductive=false --size 1500 --epochs 300
 row computers-saint-edge "$least" graphsaint "${computers[@]}" --inductive=false --sampler edge --size 2000 --epochs 300
