@@ -46,7 +46,7 @@ std::uint64_t content_hash(std::uint64_t seed, std::span<const T> values) {
 /// Cost     O(N + E)
 /// Threads  result independent of T
 inline std::string partition_id(CsrView<> graph, const PartitionOptions& options, std::string_view method) {
-  constexpr std::uint64_t kPartsVersion = 1;  // raised whenever a partitioner changes its parts
+  constexpr std::uint64_t kPartsVersion = 2;  // raised whenever a partitioner changes its parts
   std::uint64_t h = detail::content_hash<EdgeId>(kPartsVersion, graph.row_ptr);
   h = detail::content_hash<NodeId>(h, graph.col);
   h = detail::content_hash<std::int64_t>(h, options.node_weight);
