@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -24,6 +25,7 @@
 #include "tessera/core/raw_file.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/dispatch.hpp"
 
 namespace tessera {
@@ -102,8 +104,12 @@ template <class E>
 TESSERA_ALWAYS_INLINE void widen_run(const std::byte* from, const float* scale, std::size_t count,
                                      float* to) {
   const E* const values = reinterpret_cast<const E*>(from);
-  if (scale == nullptr) {
-    for (std::size_t f = 0; f < count; ++f) to[f] = static_cast<float>(values[f]);
+  if constexpr (std::is_same_v<E, bf16>) {
+    for_vectors<float>(count, [=]<std::size_t W>(std::size_t f) TESSERA_INLINE_LAMBDA {
+      Simd<float, W> value;
+      simd_load<W, float>(value, values + f);
+      simd_store<W, float>(to + f, value);
+    });
   } else {
     for (std::size_t f = 0; f < count; ++f) to[f] = static_cast<float>(values[f]) * scale[f];
   }

@@ -22,6 +22,7 @@
 #include "tessera/graph/dataset_view.hpp"
 #include "tessera/graph/transpose.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/precompute/detail/row_blocks.hpp"
 #include "tessera/precompute/operator_spec.hpp"
@@ -122,13 +123,13 @@ class PropagationOperator {
                                      const Isa isa = active_isa();
                                      dispatch(isa, [&](auto) TESSERA_INLINE_LAMBDA {
                                        const std::size_t cols = x.cols();
+                                       const X* const no_back = nullptr;
                                        for (std::size_t i = first; i < last; ++i) {
                                          T* const sum = sums.data() + (i - first) * sums.stride();
                                          const X* const own = x.data() + i * x.stride();
                                          const T scale = static_cast<T>(inverse_.empty() ? 1.0 : inverse_[i]);
                                          const T loop = static_cast<T>(loop_.empty() ? 0.0 : loop_[i]);
-                                         for (std::size_t f = 0; f < cols; ++f)
-                                           sum[f] = (sum[f] + loop * static_cast<T>(own[f])) * scale;
+                                         finish_row(sum, scale, own, loop, no_back, T{0}, sum, cols);
                                          finish(i, sum);
                                        }
                                      });
@@ -292,20 +293,29 @@ class PropagationOperator {
         });
   }
 
-  template <class X, class T>
+  /// to = (sum + loop own) scale + back z.
+  template <class X, class T, class Y>
   static TESSERA_ALWAYS_INLINE void finish_row(const T* sum, T scale, const X* own, T loop, const X* z,
-                                               T back, X* to, std::size_t cols) noexcept {
-    if (loop == T{0} && z == nullptr) {
-      for (std::size_t f = 0; f < cols; ++f) to[f] = static_cast<X>(sum[f] * scale);
-    } else if (z == nullptr) {
-      for (std::size_t f = 0; f < cols; ++f)
-        to[f] = static_cast<X>((sum[f] + loop * static_cast<T>(own[f])) * scale);
-    } else {
-      for (std::size_t f = 0; f < cols; ++f) {
-        to[f] =
-            static_cast<X>((sum[f] + loop * static_cast<T>(own[f])) * scale + back * static_cast<T>(z[f]));
+                                               T back, Y* to, std::size_t cols) noexcept {
+    // One expression where products meet sums, so that vectors and what is left of a row contract to the same FMAs.
+    detail::for_vectors<T>(z == nullptr ? cols : 0, [=]<std::size_t W>(std::size_t f) TESSERA_INLINE_LAMBDA {
+      detail::Simd<T, W> y, x;
+      detail::simd_load<W, T>(y, sum + f);
+      if (loop != T{0}) {
+        detail::simd_load<W, T>(x, own + f);
+        y = y + loop * x;
       }
-    }
+      y = y * scale;
+      detail::simd_store<W, T>(to + f, y);
+    });
+    detail::for_vectors<T>(z == nullptr ? 0 : cols, [=]<std::size_t W>(std::size_t f) TESSERA_INLINE_LAMBDA {
+      detail::Simd<T, W> y, x, x0;
+      detail::simd_load<W, T>(y, sum + f);
+      detail::simd_load<W, T>(x, own + f);
+      detail::simd_load<W, T>(x0, z + f);
+      y = (y + loop * x) * scale + back * x0;
+      detail::simd_store<W, T>(to + f, y);
+    });
   }
 
   // Horner's rule, from the innermost term out; buffers alternate so that the last product lands in y.

@@ -21,6 +21,7 @@
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/raw_file.hpp"
+#include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/precompute/hop_features.hpp"
 
@@ -227,12 +228,18 @@ class HopSink {
   template <class X>
   static TESSERA_ALWAYS_INLINE void narrow_row(ElementType element, const X* from, float by,
                                                const float* scale, std::size_t width, std::byte* to) {
+    const auto narrow = [&]<class Y>(Y* out) TESSERA_INLINE_LAMBDA {
+      detail::for_vectors<float>(width, [=]<std::size_t W>(std::size_t f) TESSERA_INLINE_LAMBDA {
+        detail::Simd<float, W> value;
+        detail::simd_load<W, float>(value, from + f);
+        value *= by;
+        detail::simd_store<W, float>(out + f, value);
+      });
+    };
     if (element == ElementType::f32) {
-      float* const out = reinterpret_cast<float*>(to);
-      for (std::size_t f = 0; f < width; ++f) out[f] = static_cast<float>(from[f]) * by;
+      narrow(reinterpret_cast<float*>(to));
     } else if (element == ElementType::bf16) {
-      bf16* const out = reinterpret_cast<bf16*>(to);
-      for (std::size_t f = 0; f < width; ++f) out[f] = bf16(static_cast<float>(from[f]) * by);
+      narrow(reinterpret_cast<bf16*>(to));
     } else {
       f16* const out = reinterpret_cast<f16*>(to);
       for (std::size_t f = 0; f < width; ++f) out[f] = f16(static_cast<float>(from[f]) * by / scale[f]);

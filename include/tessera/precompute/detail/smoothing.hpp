@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/kernels/detail/simd.hpp"
 #include "tessera/precompute/operator.hpp"
 
 namespace tessera::detail {
@@ -49,21 +51,29 @@ Tensor<T> smooth_labels(const PropagationOperator& op, MatrixView<const T> e0, c
   });
   for (std::size_t step = 1; step <= how.iterations; ++step) {
     const bool last = step == how.iterations;
-    op.template for_products<T>(std::as_const(now), next.view(), [&](std::size_t i, T* row) {
-      const T keep = static_cast<T>(how.alpha * op.scale(i));
-      const T back = static_cast<T>(1 - how.alpha);
-      const T* const start = e0.data() + i * e0.stride();
-      const T out = static_cast<T>(last ? 1.0 : op.unscale(i));
-      if (!how.held.empty() && how.held[i] != 0) {
-        for (std::size_t c = 0; c < cols; ++c) row[c] = start[c] * out;
-        return;
-      }
-      for (std::size_t c = 0; c < cols; ++c) {
-        T value = keep * row[c] + back * start[c];
-        if (how.clip) value = std::min(std::max(value, how.low), how.high);
-        row[c] = value * out;
-      }
-    });
+    op.template for_products<T>(
+        std::as_const(now), next.view(), [&](std::size_t i, T* row) TESSERA_INLINE_LAMBDA {
+          const T keep = static_cast<T>(how.alpha * op.scale(i));
+          const T back = static_cast<T>(1 - how.alpha);
+          const T* const start = e0.data() + i * e0.stride();
+          const T out = static_cast<T>(last ? 1.0 : op.unscale(i));
+          if (!how.held.empty() && how.held[i] != 0) {
+            for (std::size_t c = 0; c < cols; ++c) row[c] = start[c] * out;
+            return;
+          }
+          const T low = how.clip ? how.low : -std::numeric_limits<T>::infinity();
+          const T high = how.clip ? how.high : std::numeric_limits<T>::infinity();
+          for_vectors<T>(cols, [=]<std::size_t W>(std::size_t c) TESSERA_INLINE_LAMBDA {
+            Simd<T, W> value, first;
+            simd_load<W, T>(value, row + c);
+            simd_load<W, T>(first, start + c);
+            value = keep * value + back * first;
+            value = value < low ? low - Simd<T, W>{} : value;
+            value = value > high ? high - Simd<T, W>{} : value;
+            value *= out;
+            simd_store<W, T>(row + c, value);
+          });
+        });
     std::swap(now, next);
   }
   return now;
