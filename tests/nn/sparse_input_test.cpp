@@ -87,7 +87,8 @@ void check_same(M model, const std::string& name) {
 
   NoTape<double> ctx;
   const Var inferred = model.forward(ctx, AdjacencyStack(levels), ctx.input(input), Pass{});
-  CHECK(difference(ctx.value(inferred), MatrixView<const double>(tape.value(got))) == 0);
+  // Not the same bits: training may aggregate before it multiplies where a block has few targets.
+  CHECK(difference(ctx.value(inferred), MatrixView<const double>(tape.value(got))) < 1e-12);
 }
 
 /// A training step, with every dropout drawn, reads no element of the input, forwards or backwards.
