@@ -21,6 +21,7 @@
 
 namespace tessera {
 
+/// How `fit_dfad` trains its two adversaries.
 struct FitDfadOptions {
   std::size_t graphs = 64;  ///< per step
   bool one_hot = true;      ///< features are softmax rows: the teacher's domain is one column per category

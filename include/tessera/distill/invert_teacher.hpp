@@ -28,6 +28,7 @@
 
 namespace tessera {
 
+/// How many graphs `invert_teacher` makes, of what size, and how it searches for them.
 struct InvertOptions {
   std::size_t graphs = 131;
   std::size_t min_nodes = 10;

@@ -61,15 +61,15 @@ inline std::pair<std::uint32_t, std::uint64_t> find_rank(const std::uint64_t* co
 /// Counts by add(key, number, counts) for the two searches, over all blocks in a fixed order.
 template <class Values, class Add>
 void count_keys(const Values& values, RadixCounts& total, Add&& add) {
-  using Real = std::uint32_t;
+  using BlockCount = std::uint32_t;
   const std::size_t blocks = values.num_blocks();
-  Array<Real> part(blocks * total.size());
+  Array<BlockCount> part(blocks * total.size());
   parallel_blocks(blocks, [&](std::size_t block) {
-    Real* const counts = part.data() + block * total.size();
-    std::fill_n(counts, total.size(), Real{0});
+    BlockCount* const counts = part.data() + block * total.size();
+    std::fill_n(counts, total.size(), BlockCount{0});
     values.for_block(block, [&](auto x) {
       const std::uint32_t key = FloatOrder::key(static_cast<float>(x));
-      if (key >= FloatOrder::kFirst && key <= FloatOrder::kLast) add(key, Real{1}, counts);
+      if (key >= FloatOrder::kFirst && key <= FloatOrder::kLast) add(key, BlockCount{1}, counts);
     });
   });
   total.fill(0);

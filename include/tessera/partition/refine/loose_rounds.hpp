@@ -18,8 +18,7 @@ namespace tessera::detail::multilevel {
 /// propagation within them; what did not help is undone.
 ///
 /// Where blocks are full, a node can come in only once another has left, and a single move that pays does not
-/// exist: the core of a skewed graph stays spread over blocks for good. Measured on the published rows: cuts of social
-/// and skewed graphs fall by 2 to 17 %, those of meshes do not.
+/// exist: the core of a skewed graph stays spread over blocks for good. Meshes gain nothing by it.
 /// Cost     work O(E) per round plus that of the balancer, extra memory O(n + k)
 /// Threads  result independent of T
 /// Source   Gilbert et al., Jet: multilevel graph partitioning on GPUs, 2023; Maas et al., Parallel unconstrained
