@@ -110,6 +110,14 @@ TEST_CASE("bf16 products equal their twins", "[bf16]") {
   });
 }
 
+TEST_CASE("bf16 A^T B of several chunks equals its twin, in place or added", "[bf16]") {
+  at_every_level([] {
+    agrees_with_twin<bf16, bf16, float>(Kind::tn, {98, 1281, 97}, Accumulate::no, 3);
+    agrees_with_twin<bf16, bf16, float>(Kind::tn, {98, 1281, 97}, Accumulate::yes, 3);
+    agrees_with_twin<bf16, bf16, float>(Kind::tn, {98, 2600, 97}, Accumulate::no, 3);
+  });
+}
+
 TEST_CASE("bf16 products: the same bits for any number of threads", "[bf16]") {
   at_every_level([] {
     const auto x = Dense<bf16>::random(2100, 70, 1);

@@ -16,6 +16,7 @@
 #include "tessera/core/buffer_pool.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/kernels/bf16_epilogue.hpp"
+#include "tessera/nn/nets/cluster_gcn_net.hpp"
 
 namespace {
 
@@ -78,6 +79,13 @@ TEST_CASE("gradients in bf16 are those in float but for roundings") {
   check(SageNet<>{{.in = 70, .hidden = 48, .out = 5, .layers = 3, .dropout = 0.3f}}, "sage");
   check(SageNet<>{{.in = 70, .hidden = 96, .out = 5, .layers = 3, .dropout = 0.3f, .residual = true}},
         "sage, residual");
+  check(ClusterGcnNet<>{{.in = 70, .hidden = 48, .out = 5, .layers = 3, .dropout = 0.3f}}, "cluster-gcn");
+  check(
+      ClusterGcnNet<>{
+          {.in = 70, .hidden = 48, .out = 5, .layers = 3, .dropout = 0.3f, .conv = {.precomputed = true}}},
+      "cluster-gcn, precomputed");
+  check(GcnNet<>{{.in = 70, .hidden = 48, .out = 5, .layers = 3, .dropout = 0.3f, .norm = NormKind::layer}},
+        "gcn, layer norm");
 }
 
 TEST_CASE("every network of the zoo has a gradient in bf16") {

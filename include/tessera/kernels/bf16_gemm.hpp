@@ -166,15 +166,17 @@ void bf16_rows_of_a(Bf16Isa isa, MatrixView<const A> a, const Bf16Right& b, Matr
 /// How the rows of A^T B are summed: chunks of rows one after the other, blocks of the result in parallel; where these
 /// are few, each in several parts. Depends on the extents alone.
 struct Bf16TnPlan {
-  static constexpr std::size_t kChunk =
-      1024;  ///< rows; two packed operands of 400 columns fill most of an L2
-  std::size_t strips, panels, tiles, parts;
+  /// The most rows of a chunk: packed operands of 400 columns fill an L2. Chunks are equally long, because each reads and
+  /// writes the whole result.
+  static constexpr std::size_t kChunk = 1280;
+  std::size_t chunk, strips, panels, tiles, parts;
 
   Bf16TnPlan(std::size_t depth, std::size_t rows, std::size_t cols) noexcept
       : strips(bf16_blocks(rows)), panels(bf16_blocks(cols)), tiles(strips * panels) {
+    const std::size_t chunks = std::max<std::size_t>(1, (depth + kChunk - 1) / kChunk);
+    chunk = bf16_blocks((depth + chunks - 1) / chunks) * kBf16Block;
     const std::size_t wanted = (16 + tiles - 1) / tiles;
-    parts = std::clamp<std::size_t>(wanted, 1,
-                                    std::max<std::size_t>(1, bf16_blocks(std::min(depth, kChunk)) / 2));
+    parts = std::clamp<std::size_t>(wanted, 1, std::max<std::size_t>(1, chunk / kBf16Block / 2));
   }
 };
 
@@ -183,12 +185,19 @@ template <Bf16Storage A, Bf16Storage B>
 void bf16_columns_of_a(Bf16Isa isa, MatrixView<const A> a, MatrixView<const B> b, MatrixView<float> c,
                        bool add, bool serial) {
   const Bf16TnPlan plan(a.rows(), a.cols(), b.cols());
-  const std::size_t chunk = std::min(Bf16TnPlan::kChunk, bf16_blocks(a.rows()) * kBf16Block);
+  const std::size_t chunk = plan.chunk;
   const std::size_t stride = chunk + kBf16Block;  // no multiple of 4 KiB
   Array<bf16> left(plan.strips * kBf16Block * stride);
   Array<bf16> right(plan.panels * chunk * kBf16Block);
   constexpr std::size_t kTile = kBf16Block * kBf16Block;
   Array<float> sums(plan.parts * plan.tiles * kTile);
+  // Where a whole block of c goes, if it is summed there.
+  const auto in_place = [&](std::size_t t) -> float* {
+    const std::size_t i = t / plan.panels * kBf16Block;
+    const std::size_t j = t % plan.panels * kBf16Block;
+    const bool whole = i + kBf16Block <= c.rows() && j + kBf16Block <= c.cols();
+    return whole && plan.parts == 1 && !add ? c.data() + i * c.stride() + j : nullptr;
+  };
   for (std::size_t first = 0; first < a.rows(); first += chunk) {
     const std::size_t rows = std::min(chunk, a.rows() - first);
     const std::size_t steps = bf16_blocks(rows);
@@ -218,8 +227,9 @@ void bf16_columns_of_a(Bf16Isa isa, MatrixView<const A> a, MatrixView<const B> b
                     work.lda = stride;
                     work.steps = to - from;
                     work.panel = right.data() + (panel * (chunk / kBf16Block) + from) * kBf16Panel;
-                    work.c = sums.data() + t * kTile;
-                    work.ldc = kBf16Block;
+                    float* const whole = in_place(t);
+                    work.c = whole != nullptr ? whole : sums.data() + t * kTile;
+                    work.ldc = whole != nullptr ? c.stride() : kBf16Block;
                     work.add = first > 0;
                     bf16_block(isa, work);
                   }
@@ -228,6 +238,7 @@ void bf16_columns_of_a(Bf16Isa isa, MatrixView<const A> a, MatrixView<const B> b
   }
   for_tiles(plan.tiles, 4, serial, [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t) {
+      if (in_place(t) != nullptr) continue;
       float* const sum = sums.data() + t * kTile;
       for (std::size_t part = 1; part < plan.parts; ++part) {
         add_run(Isa::avx512, sums.data() + (part * plan.tiles + t) * kTile, kTile, sum);
@@ -319,7 +330,7 @@ void bf16_gemm_nt(MatrixView<const A> a, MatrixView<const B> b, MatrixView<C> c,
 /// C = A^T B: dW = X^T G.
 ///
 /// Shapes   a [N, K], b [N, F], each bf16 or float -> c [K, F]; c may not overlap a or b
-/// Cost     as bf16_gemm; packed copies of 1024 rows of a and b, up to 16 partial sums of c where it is small
+/// Cost     as bf16_gemm; packed copies of up to 1280 rows of a and b, up to 16 partial sums of c where it is small
 /// Errors   ShapeError if extents do not fit
 /// Threads  as bf16_gemm: the order of sums depends on the extents alone
 template <Bf16Storage A, Bf16Storage B>

@@ -36,8 +36,8 @@ class LayerNorm {
   }
 
   template <class Ctx>
-  Var operator()(Ctx& ctx, const ParameterBlock<T>& block, Var x) const {
-    return layer_norm(ctx, x, ctx.parameter(block[weight_]), ctx.parameter(block[bias_]), eps_);
+  Var operator()(Ctx& ctx, const ParameterBlock<T>& block, Var x, const Finish& finish = {}) const {
+    return layer_norm(ctx, x, ctx.parameter(block[weight_]), ctx.parameter(block[bias_]), eps_, finish);
   }
 
   Parameter weight() const noexcept { return weight_; }

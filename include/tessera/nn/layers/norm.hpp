@@ -38,17 +38,25 @@ class Norm {
 
   template <class Ctx>
   Var operator()(Ctx& ctx, const ParameterBlock<T>& block, Var x, const Pass& pass) const {
+    return std::visit([&](const auto& norm) { return apply(norm, ctx, block, x, pass); }, norm_);
+  }
+
+  /// The norm and what follows it, in one pass over the rows where the kind can; x may be given up by the way.
+  template <class Ctx>
+  Var operator()(Ctx& ctx, const ParameterBlock<T>& block, Var x, const Pass& pass,
+                 const Finish& finish) const {
     const auto run = [&](const auto& norm) {
-      if constexpr (requires { norm(ctx, block, x, pass); }) {
-        return norm(ctx, block, x, pass);
-      } else if constexpr (requires { norm(ctx, block, x); }) {
-        return norm(ctx, block, x);
+      if constexpr (requires { norm(ctx, block, x, finish); }) {
+        return norm(ctx, block, x, finish);
       } else {
-        return norm(ctx, x);
+        return finish_in_place(ctx, apply(norm, ctx, block, x, pass), finish);
       }
     };
     return std::visit(run, norm_);
   }
+
+  /// Whether the rows before the norm may be kept as bf16 where operators compute in it.
+  bool reads_narrow() const noexcept { return std::holds_alternative<LayerNorm<T>>(norm_); }
 
  private:
   struct SubtractMean {
@@ -57,6 +65,17 @@ class Norm {
       return subtract_mean(ctx, x);
     }
   };
+  template <class N, class Ctx>
+  static Var apply(const N& norm, Ctx& ctx, const ParameterBlock<T>& block, Var x, const Pass& pass) {
+    if constexpr (requires { norm(ctx, block, x, pass); }) {
+      return norm(ctx, block, x, pass);
+    } else if constexpr (requires { norm(ctx, block, x); }) {
+      return norm(ctx, block, x);
+    } else {
+      return norm(ctx, x);
+    }
+  }
+
   using Kinds = std::variant<LayerNorm<T>, BatchNorm<T>, GraphNorm<T>, PairNorm, SubtractMean>;
 
   static Kinds make(ParameterBlock<T>& block, const std::string& name, std::size_t features, NormKind kind,

@@ -133,10 +133,10 @@ class ConvTrunk {
       if (!left_to_next) finish.dropout = mask(pass, l + 1);
     }
     if (norms_.empty()) return convolve(ctx, block, l, a, x, finish, pass);
-    const Var z = convolve(ctx, block, l, a, x, Finish{}, pass);
-    const Var y = norms_[l](ctx, block, z, pass);
+    const Var z = convolve(ctx, block, l, a, x, Finish{.inner = norms_[l].reads_narrow()}, pass);
+    const Var y = norms_[l](ctx, block, z, pass, finish);
     ctx.forget(z);
-    return finish_in_place(ctx, y, finish);
+    return y;
   }
 
   std::vector<std::size_t> widths_;

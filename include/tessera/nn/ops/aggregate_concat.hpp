@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "tessera/kernels/bf16_dropout.hpp"
 #include "tessera/kernels/dropout.hpp"
 #include "tessera/nn/ops/aggregate.hpp"
 
@@ -19,6 +20,30 @@ void dropout_in_place(MatrixView<T> x, const DropoutMask& mask) {
   if (mask.probability > 0.0f) dropout(MatrixView<const T>(x), x, mask);
 }
 
+inline void dropout_in_place(MatrixView<bf16> x, const DropoutMask& mask) {
+  if (mask.probability > 0.0f) bf16_dropout(MatrixView<const bf16>(x), x, mask);
+}
+
+/// The first rows of y += x.
+inline void add_head_rows(MatrixView<const bf16> x, MatrixView<bf16> y) {
+  const Isa isa = tessera::active_isa();
+  parallel_for(x.rows(), rows_per_block(x.cols()), [&](std::size_t begin, std::size_t end) {
+    dispatch(isa, [&](auto) TESSERA_INLINE_LAMBDA {
+      for (std::size_t i = begin; i < end; ++i) {
+        const bf16* const from = x.data() + i * x.stride();
+        bf16* const to = y.data() + i * y.stride();
+        for_vectors<float>(x.cols(), [=]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
+          Simd<float, W> sum, term;
+          simd_load<W, float>(sum, to + j);
+          simd_load<W, float>(term, from + j);
+          sum += term;
+          simd_store<W, float>(to + j, sum);
+        });
+      }
+    });
+  });
+}
+
 template <Real T>
 struct AggregateConcatOp {
   static constexpr std::string_view kName = "aggregate_concat";
@@ -26,6 +51,7 @@ struct AggregateConcatOp {
   Reduce reduce;
   Var x;
   DropoutMask mask;
+  bool narrow = false;  ///< computed in bf16
 
   std::array<Var, 1> inputs() const noexcept { return {x}; }
   std::array<Var, 0> reads() const noexcept { return {}; }
@@ -33,6 +59,16 @@ struct AggregateConcatOp {
 
   // With [g_1 | g_2] = G under the mask: dX = A^T g_1, plus g_2 in the first N_dst rows.
   void vjp(Tape<T>& tape, Var self) const {
+    if constexpr (kNarrows<Tape<T>>) {
+      if (narrow) {
+        const MatrixView<bf16> g = tape.narrow_grad(self);
+        dropout_in_place(g, mask);
+        const std::size_t width = g.cols() / 2;
+        Tensor<bf16> part = aggregate_grad_narrow(a, reduce, MatrixView<const bf16>(g.middle_cols(0, width)));
+        add_head_rows(MatrixView<const bf16>(g.middle_cols(width, width)), part.view());
+        return tape.add_grad(x, std::move(part));
+      }
+    }
     const MatrixView<T> g = tape.grad(self);
     dropout_in_place(g, mask);
     const std::size_t width = g.cols() / 2;
@@ -62,11 +98,21 @@ Var aggregate_concat(Ctx& ctx, const Adjacency& a, Var x, Reduce reduce = Reduce
   detail::check_aggregate(ctx, a, x, "aggregate_concat");
   check_dropout(mask, "aggregate_concat");
   if (reduce == Reduce::max) throw ConfigError("aggregate_concat: reduce is max, want sum or mean");
-  const MatrixView<const T> value = ctx.value(x);
-  if (a.num_dst() > value.rows()) {
-    throw ShapeError(message("aggregate_concat: x has ", value.rows(), " rows, want at least ", a.num_dst()));
+  if (a.num_dst() > ctx.rows(x)) {
+    throw ShapeError(message("aggregate_concat: x has ", ctx.rows(x), " rows, want at least ", a.num_dst()));
   }
-  const std::size_t width = value.cols();
+  const std::size_t width = ctx.cols(x);
+  if constexpr (kNarrows<Ctx>) {
+    if (detail::narrows(ctx)) {
+      const MatrixView<const bf16> half = ctx.narrow(x);
+      Tensor<bf16> y(a.num_dst(), 2 * width);
+      detail::aggregate_value_narrow(a, reduce, half, y.view().middle_cols(0, width), {});
+      convert_rows(half.middle_rows(0, a.num_dst()), y.view().middle_cols(width, width));
+      detail::dropout_in_place(y.view(), mask);
+      return ctx.record(std::move(y), detail::AggregateConcatOp<T>{a, reduce, x, mask, true});
+    }
+  }
+  const MatrixView<const T> value = ctx.value(x);
   Tensor<T> y(a.num_dst(), 2 * width);
   detail::aggregate_value(a, reduce, value, y.view().middle_cols(0, width));
   detail::copy_or_zero(value.middle_rows(0, a.num_dst()), y.view().middle_cols(width, width));

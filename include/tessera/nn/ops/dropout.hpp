@@ -6,8 +6,10 @@
 #include <utility>
 
 #include "tessera/core/error.hpp"
+#include "tessera/kernels/bf16_dropout.hpp"
 #include "tessera/kernels/dropout.hpp"
 #include "tessera/nn/autograd/tape.hpp"
+#include "tessera/nn/ops/finish.hpp"
 
 namespace tessera {
 
@@ -25,6 +27,13 @@ struct DropoutOp {
 
   // The mask is drawn again: nothing is stored.
   void vjp(Tape<T>& tape, Var self) const {
+    if constexpr (kNarrows<Tape<T>>) {
+      if (tape.has_narrow_grad(self)) {
+        const MatrixView<bf16> g = tape.narrow_grad(self);
+        bf16_dropout(MatrixView<const bf16>(g), g, mask);
+        return tape.add_grad(x, tape.take_narrow_grad(self));
+      }
+    }
     const MatrixView<T> g = tape.grad(self);
     dropout_backward(g, g, mask);
     tape.add_grad(x, tape.take_grad(self));
@@ -38,7 +47,7 @@ struct DropoutOp {
 
 /// Inverted dropout: element (i, j) is 0 with probability p and x / (1 - p) otherwise; p = 0 gives x itself.
 ///
-/// Shapes   x [N, F] -> y [N, F]
+/// Shapes   x [N, F] -> y [N, F]; where operators compute in bf16, y is kept that way if x is or if it is data
 /// A sparse input's entries are drawn when a product reads them, by another rule than a dense matrix's elements.
 /// Errors   ConfigError unless p is in [0, 1], or for a sparse input that is dropped already
 template <class Ctx>
@@ -52,6 +61,17 @@ Var dropout(Ctx& ctx, Var x, const DropoutMask& mask) {
     SparseInput dropped = *sparse;
     dropped.mask = mask;
     return ctx.input(dropped);
+  }
+  if constexpr (kNarrows<Ctx>) {
+    if (detail::narrows(ctx) && (ctx.has_narrow(x) || !ctx.needs_grad(x))) {
+      Tensor<bf16> half(ctx.rows(x), ctx.cols(x));
+      if (ctx.has_narrow(x)) {
+        bf16_dropout(ctx.narrow(x), half.view(), mask);
+      } else {
+        bf16_dropout(ctx.value(x), half.view(), mask);
+      }
+      return ctx.record(std::move(half), detail::DropoutOp<T>{x, mask});
+    }
   }
   const MatrixView<const T> value = ctx.value(x);
   Tensor<T> y(value.rows(), value.cols());

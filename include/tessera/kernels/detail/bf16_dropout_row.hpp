@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "tessera/core/bf16.hpp"
+#include "tessera/kernels/dispatch.hpp"
+#include "tessera/kernels/dropout.hpp"
+
+#if defined(TESSERA_TARGET_AVX512)
+#include <immintrin.h>
+
+// Dropout of a row kept as bf16, with the numbers of dropout_row. Spelt in instructions because compilers make three of
+// a product of 64-bit lanes whose upper halves are 0, and two of joining the halves of two products.
+
+namespace tessera::detail {
+
+inline constexpr __mmask16 kEvenLanes = 0x5555;
+inline constexpr __mmask16 kOddLanes = 0xaaaa;
+inline constexpr __mmask16 kSixteenLanes = 0xffff;
+inline constexpr __mmask8 kEightLanes = 0xff;
+
+/// The halves of the 64-bit products of sixteen lanes with one factor.
+TESSERA_TARGET_AVX512 TESSERA_ALWAYS_INLINE void multiply_high_low(__m512i a, __m512i factor, __m512i& high,
+                                                                   __m512i& low) noexcept {
+  const __m512i even = _mm512_maskz_mul_epu32(kEightLanes, a, factor);
+  const __m512i odd =
+      _mm512_maskz_mul_epu32(kEightLanes, _mm512_maskz_srli_epi64(kEightLanes, a, 32), factor);
+  high = _mm512_mask_shuffle_epi32(odd, kEvenLanes, even, _MM_PERM_CDAB);
+  low = _mm512_mask_shuffle_epi32(even, kOddLanes, odd, _MM_PERM_CDAB);
+}
+
+TESSERA_TARGET_AVX512 TESSERA_ALWAYS_INLINE __m512i all_lanes(std::uint32_t x) noexcept {
+  return _mm512_set1_epi32(static_cast<int>(x));
+}
+
+/// What dropout_words makes, in registers.
+TESSERA_TARGET_AVX512 TESSERA_ALWAYS_INLINE void dropout_words_avx512(const DropoutMask& mask, std::size_t i,
+                                                                      std::size_t block,
+                                                                      __m512i (&word)[4]) noexcept {
+  const __m512i first = all_lanes(0xD2511F53u);
+  const __m512i second = all_lanes(0xCD9E8D57u);
+  const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  __m512i c0 = all_lanes(static_cast<std::uint32_t>(i));
+  __m512i c1 = all_lanes(mask.call);
+  __m512i c2 = _mm512_add_epi32(lane, all_lanes(static_cast<std::uint32_t>(block * kDropoutLanes)));
+  __m512i c3 = all_lanes(static_cast<std::uint32_t>(std::uint64_t{i} >> 32));
+  RngKey key = mask.key;
+  for (int round = 0; round < 10; ++round) {
+    __m512i high0, low0, high1, low1;
+    multiply_high_low(c0, first, high0, low0);
+    multiply_high_low(c2, second, high1, low1);
+    c0 = _mm512_xor_si512(_mm512_xor_si512(high1, c1), all_lanes(key.lo));
+    c1 = low1;
+    c2 = _mm512_xor_si512(_mm512_xor_si512(high0, c3), all_lanes(key.hi));
+    c3 = low0;
+    key.lo += 0x9E3779B9u;
+    key.hi += 0xBB67AE85u;
+  }
+  word[0] = c0;
+  word[1] = c1;
+  word[2] = c2;
+  word[3] = c3;
+}
+
+/// to[j] = kept ? from[j] * scale : 0 for sixteen columns, rounded to nearest, ties to even. A bf16 that is not a number
+/// has no bits below the sixteenth, so that rounding cannot make a number of it.
+TESSERA_TARGET_AVX512 TESSERA_ALWAYS_INLINE void dropout_piece_avx512(const bf16* from, __m512i bits,
+                                                                      __m512i threshold, __m512 scale,
+                                                                      bf16* to) noexcept {
+  const __mmask16 kept = _mm512_cmpge_epu32_mask(bits, threshold);
+  const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  const __m512i wide =
+      _mm512_maskz_slli_epi32(kSixteenLanes, _mm512_maskz_cvtepu16_epi32(kSixteenLanes, half), 16);
+  const __m512i x = _mm512_castps_si512(_mm512_mul_ps(_mm512_castsi512_ps(wide), scale));
+  const __m512i tie = _mm512_and_si512(_mm512_maskz_srli_epi32(kSixteenLanes, x, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(x, _mm512_set1_epi32(0x7fff)), tie);
+  const __m512i upper = _mm512_maskz_srli_epi32(kSixteenLanes, rounded, 16);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_maskz_cvtepi32_epi16(kept, upper));
+}
+
+/// A whole row; `to` may be `from`.
+TESSERA_TARGET_AVX512 inline void bf16_dropout_row_avx512(const bf16* from, bf16* to, std::size_t cols,
+                                                          std::size_t i, const DropoutMask& mask) noexcept {
+  const __m512i threshold = _mm512_set1_epi32(static_cast<int>(dropout_threshold(mask)));
+  const __m512 scale = _mm512_set1_ps(dropout_scale<float>(mask));
+  const __m512i lower = _mm512_set1_epi32(0xffff);
+  __m512i word[4];
+  for (std::size_t begin = 0; begin < cols; begin += kDropoutBlock) {
+    dropout_words_avx512(mask, i, begin / kDropoutBlock, word);
+    const std::size_t count = std::min(kDropoutBlock, cols - begin);
+    for (std::size_t piece = 0; piece * kDropoutLanes < count; ++piece) {
+      const __m512i pair = word[piece / 2];
+      const __m512i bits =
+          piece % 2 == 0 ? _mm512_and_si512(pair, lower) : _mm512_maskz_srli_epi32(kSixteenLanes, pair, 16);
+      const std::size_t at = begin + piece * kDropoutLanes;
+      const std::size_t rest = std::min(kDropoutLanes, cols - at);
+      if (rest == kDropoutLanes) {
+        dropout_piece_avx512(from + at, bits, threshold, scale, to + at);
+      } else {
+        bf16 last[kDropoutLanes] = {};
+        std::copy_n(from + at, rest, last);
+        dropout_piece_avx512(last, bits, threshold, scale, last);
+        std::copy_n(last, rest, to + at);
+      }
+    }
+  }
+}
+
+}  // namespace tessera::detail
+#endif
