@@ -4,13 +4,20 @@
 //
 //   bench_epoch                      1/50 of the nodes
 //   bench_epoch --scale 1            Reddit and Amazon2M as large as published (needs about 12 GB)
+//   bench_epoch --only job           the Cluster-GCN paper's run on Amazon2M: 3 and 4 layers, 200 epochs predicted from a few
+//   bench_epoch --only scaling       epochs on 1, 2, 4, ... threads
+//   bench_epoch --only linear        epochs at 1 % to 100 % of --scale; --plot FILE.svg draws them
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "epoch/job.hpp"
+#include "epoch/shapes.hpp"
+#include "epoch/sweeps.hpp"
 #include "support/machine.hpp"
 #include "support/main.hpp"
 #include "support/report.hpp"
@@ -27,35 +34,6 @@
 
 namespace tessera::bench {
 namespace {
-
-struct Options {
-  CommonOptions common;
-  double scale = 0.02;
-  std::string only;
-};
-
-/// A published data set's shape and the network trained on it.
-struct Shape {
-  std::string name;
-  std::size_t nodes, features, classes;
-  double mean_degree, sigma;
-  std::size_t hidden, layers, parts, clusters_per_batch;
-};
-
-Dataset make(const Shape& shape, const Options& options, bool shuffled) {
-  CommunityGraphOptions graph;
-  graph.nodes =
-      std::max<std::size_t>(2000, static_cast<std::size_t>(static_cast<double>(shape.nodes) * options.scale));
-  graph.classes = shape.classes;
-  graph.features = shape.features;
-  graph.mean_degree = std::min(shape.mean_degree, static_cast<double>(graph.nodes) / 100);
-  graph.degree_sigma = shape.sigma;
-  graph.train = 0.66;
-  graph.val = 0;
-  graph.test = 0.34;
-  graph.shuffle_nodes = shuffled;
-  return generate_community_graph(graph);
-}
 
 /// Operations and least bytes of one epoch: every product forward and twice backward (the first layer's input
 /// needs no gradient), every aggregation forward and backward at the narrower width.
@@ -141,10 +119,8 @@ void run_shape(const Shape& shape, const Options& options, const Machine& machin
     run_both(
         shape, "full batch", data, [] { return FullGraphSampler{}; }, options, machine, report);
     if (shuffled) continue;  // parts of shuffled ids would need a partitioner: bench_partition times that
-    const std::size_t parts =
-        std::max<std::size_t>(shape.clusters_per_batch * 4,
-                              static_cast<std::size_t>(static_cast<double>(shape.parts) * options.scale));
-    const Partition partition = ContiguousPartitioner{}.partition(data.graph, {.parts = parts});
+    const Partition partition =
+        ContiguousPartitioner{}.partition(data.graph, {.parts = parts_of(shape, options.scale)});
     run_both(
         shape, "Cluster-GCN", data,
         [&] { return ClusterSampler(partition.part, {.clusters_per_batch = shape.clusters_per_batch}); },
@@ -208,10 +184,11 @@ int run(const Options& options) {
     const Machine machine = measure_machine(512, std::size_t{256} << 20, sink);
     Report report("bench_epoch", options.common, machine);
     report.note("scale", options.scale);
-    run_shape({"Reddit shape, GCN 602-128-41", 232'965, 602, 41, 492, 1.08, 128, 2, 1500, 20}, options,
-              machine, report);
-    run_shape({"Amazon2M shape, GCN 100-400-400-47", 2'449'029, 100, 47, 50.5, 1.3, 400, 3, 15'000, 10},
-              options, machine, report);
+    run_shape(reddit(), options, machine, report);
+    run_shape(amazon2m(), options, machine, report);
+    run_job(options, machine, report);
+    run_scaling(options, report);
+    run_linear(options, report);
     run_densities(options, report);
     report.finish();
     return 0;
@@ -228,8 +205,12 @@ int main(int argc, char** argv) {
   app.add_option("--scale", options.scale, "Share of the published number of nodes")
       ->check(CLI::Range(1e-6, 1.0))
       ->capture_default_str();
-  app.add_option("--only", options.only,
-                 "Only shapes whose name contains this (Reddit, Amazon2M), or densities");
+  app.add_option(
+      "--only", options.only,
+      "Only shapes whose name contains this (Reddit, Amazon2M), or densities, job, scaling, linear");
+  app.add_option("--plot", options.plot, "linear: where the picture goes, as SVG");
+  app.add_flag("--bf16-only", options.bf16_only, "job: leave fp32 out");
+  app.add_flag("--kernels", options.kernels, "job: what every kernel takes");
   return tessera::bench::run_program(app, argc, argv, "bench_epoch",
                                      [&] { return tessera::bench::run(options); });
 }

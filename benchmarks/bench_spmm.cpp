@@ -5,12 +5,14 @@
 //   bench_spmm --scale 1            the full shapes; needs about 6 GB
 //   bench_spmm --widths 32 128 256 602 --peers "venv/bin/python benchmarks/peers/spmm.py pyg"
 //                                   products on shuffled ids against other libraries, before and after our reordering
+//   bench_spmm --reorder --widths 128   the same without other libraries: what reordering costs and gives
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,6 +44,7 @@ struct Options {
   std::vector<std::string> peers;
   std::vector<std::size_t> widths{128};
   std::size_t part_size = 400;
+  bool reorder = false;
 };
 
 PlantedShape shape_of(const std::string& name, const Options& options) {
@@ -205,7 +208,7 @@ class PeerGraph {
   std::filesystem::path folder_;
 };
 
-/// Other libraries and ours on shuffled ids, and ours on the ids our reordering gives, in turns.
+/// Other libraries, if any, and ours on shuffled ids, and ours on the ids our reordering gives, in turns.
 void run_beside_peers(const std::string& shape, const PlantedCsr& shuffled, const Options& options,
                       const Machine& machine, Report& report) {
   const CsrView<> a = shuffled.view();
@@ -213,17 +216,19 @@ void run_beside_peers(const std::string& shape, const PlantedCsr& shuffled, cons
   Array<NodeId> order;
   const double reordering = seconds_of([&] {
     const std::size_t parts = std::max<std::size_t>(2, a.num_rows / options.part_size);
-    order = order_by_part(partition(a, {.parts = parts, .symmetrize = true}).part);
+    order = order_by_part(
+        partition(a, {.parts = parts, .effort = PartitionEffort::fast, .symmetrize = true}).part);
     ordered = tessera::detail::renumber(a, order, inverse_permutation(order));
   });
   std::printf("%s, ids shuffled: reordering into parts of %zu took %.2f s\n", shape.c_str(),
               options.part_size, reordering);
   report.note("reordering_seconds_" + shape, reordering);
-  const PeerGraph exported(a);
+  std::optional<PeerGraph> exported;
+  if (!options.peers.empty()) exported.emplace(a);
   for (const std::size_t width : options.widths) {
     std::vector<PeerProcess> peers;
     for (const std::string& command : options.peers) {
-      peers.push_back(exported.start(command, width, options.common.threads));
+      peers.push_back(exported->start(command, width, options.common.threads));
     }
     const Tensor<float> x = formula_features(a.num_cols, width);
     const Tensor<float> x_ordered = formula_features(a.num_cols, width, order);
@@ -286,7 +291,7 @@ int run(Options options) {
     report.note("peer_threads", peers);
     for (const std::string& shape : options.shapes) {
       PlantedCsr graph = planted_csr(shape_of(shape, options), 7);
-      if (!options.peers.empty()) {
+      if (options.reorder || !options.peers.empty()) {
         run_beside_peers(shape, shuffled_csr(graph, 9), options, machine, report);
         continue;
       }
@@ -319,7 +324,10 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"community", "shuffled"}));
   app.add_option("--peers", options.peers,
                  "Commands of other libraries (peers/spmm.py), to be run on shuffled ids at every --widths");
-  app.add_option("--widths", options.widths, "Columns F with --peers")->check(CLI::PositiveNumber);
+  app.add_flag("--reorder", options.reorder,
+               "Shuffled ids before and after our reordering, at every --widths");
+  app.add_option("--widths", options.widths, "Columns F with --peers or --reorder")
+      ->check(CLI::PositiveNumber);
   app.add_option("--part-size", options.part_size, "Nodes of a part of the reordering with --peers")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

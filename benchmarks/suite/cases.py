@@ -15,13 +15,15 @@ class Scale:
     hidden: int
     repeats: int
     depths: tuple
+    eval_every: int = 1
 
 
 SCALES = {
     "toy": Scale("toy", 0.001, 0.02, 0.0005, 2, 16, 1, (2, 3)),
     "quick": Scale("quick", 0.005, 0.02, 0.005, 5, 128, 3, (2, 3)),
     "tenth": Scale("tenth", 0.1, 0.1, 0.1, 3, 400, 3, (3,)),
-    "full": Scale("full", 1.0, 1.0, 1.0, 10, 400, 5, (2, 3, 4, 5)),
+    # Two timed epochs after the one that warms up, one evaluation: every row within minutes.
+    "full": Scale("full", 1.0, 1.0, 1.0, 3, 400, 2, (3, 4, 2, 5), eval_every=3),
 }
 
 
@@ -41,6 +43,7 @@ class Case:
     kind: str = "training"  # or "kernels": a bench program with rows of its own
     peer: list = field(default_factory=list)
     figures: tuple = ("epoch",)  # compared with peers
+    heavy: bool = False  # hours an epoch at millions of nodes: --full generates a tenth for it
 
 
 def parts_of(nodes):
@@ -50,15 +53,16 @@ def parts_of(nodes):
 
 def training_cases(data, path, nodes, scale):
     """Every method on one data set. Settings are equal wherever methods share them."""
-    common = ["--data", path, "--hidden", str(scale.hidden), "--epochs", str(scale.epochs), "--eval-every", "1",
+    common = ["--data", path, "--hidden", str(scale.hidden), "--epochs", str(scale.epochs), "--eval-every",
+              str(scale.eval_every),
               "--keep", "last", "--dropout", "0.2", "--weight-decay", "0", "--features", "raw"]
     parts = parts_of(nodes)
     batch = str(max(256, min(1024, nodes // 20)))
     walks = str(max(200, min(3000, nodes // 40)))
 
-    def case(name, program, *args, method="", work="none", layers=2, peer=None, figures=("epoch",)):
+    def case(name, program, *args, method="", work="none", layers=2, peer=None, figures=("epoch",), heavy=False):
         return Case(f"{data}: {name}", program, [*common, "--layers", str(layers), *args], method or name, work, layers,
-                    scale.hidden, data, "training", peer or [], figures)
+                    scale.hidden, data, "training", peer or [], figures, heavy)
 
     cluster = ["--parts", str(parts), "--clusters-per-batch", "10"]
     found = [case("full batch", "full_graph", "--model", "gcn", work="nodes", peer=["full"], figures=("epoch", "inference"))]
@@ -72,14 +76,17 @@ def training_cases(data, path, nodes, scale):
         found.append(case(f"GraphSAINT, {sampler}", "graphsaint", "--model", "gcn", "--sampler", sampler, "--size", size,
                           "--coverage", "5", "--inductive=false", *second, method="GraphSAINT", peer=peer))
     found.append(case("neighbour sampling 15, 10, 5", "neighbor_sampling", "--model", "sage", "--fanouts", "15", "10", "5",
-                      "--batch-size", batch, layers=3, peer=["neighbor", "--fanouts", "15", "10", "5", "--batch-size",
-                                                             batch]))
+                      "--batch-size", batch, layers=3, heavy=True,
+                      peer=["neighbor", "--fanouts", "15", "10", "5", "--batch-size", batch]))
     found.append(case("GAS", "gas", *cluster, work="nodes"))
     found.append(case("VR-GCN", "vrgcn", "--fanout", "2", "--batch-size", batch))
     found.append(Case(f"{data}: SGC", "sgc", drop(common, "--hidden", "--dropout"), "SGC", "none", 2, 0, data, "training",
                       ["sgc"], ("precompute", "epoch")))
     found.append(Case(f"{data}: SIGN", "sign", [*common, "--batch-size", batch], "SIGN", "none", 2, scale.hidden, data))
-    found.append(case("EGC-M", "egc", "--model", "egc-m", method="EGC"))
+    # Several aggregates of every basis: at millions of nodes wider layers do not fit.
+    narrow = ["--hidden", "128"] if nodes * scale.hidden > 2**28 else []
+    found.append(Case(f"{data}: EGC-M", "egc", [*(drop(common, "--hidden") if narrow else common), "--layers", "2", "--model",
+                                                "egc-m", *narrow], "EGC", "none", 2, scale.hidden, data))
     return found
 
 
@@ -104,15 +111,19 @@ def kernel_cases(scale):
         return Case(name, f"bench_{name}", list(args), name, kind="kernels")
 
     toy_sampling = ["--coverage", "5", "--epochs"] if scale.name == "toy" else []
+    full = scale.name == "full"
+    less = ["--scale", "0.1", "--repeats", "2"] if full else size
+    shape = ["--shapes", "amazon2m"]
     return [
         case("spmm", *size),
+        Case("reordering", "bench_spmm", [*size, *shape, "--reorder", "--widths", "128"], "reordering", kind="kernels"),
         case("gemm", *size),
-        case("epoch", *size),
-        case("layers", *size),
-        case("sampling", *size, *toy_sampling),
-        case("precompute", "--scale", str(max(scale.bench, 0.01)), "--repeats", str(scale.repeats)),
-        case("int8", *size),
-        case("partition", "--only", "grid", "--effort", "fast") if scale.name != "full" else case("partition"),
+        case("epoch", *size, "--only", "job", "--bf16-only") if full else case("epoch", *size),
+        case("int8", *size, *(shape if full else [])),
+        case("layers", *less),
+        case("sampling", *less, *toy_sampling),
+        case("precompute", "--scale", str(max(float(less[1]), 0.01)), "--repeats", str(scale.repeats)),
+        case("partition", "--only", "grid", "--effort", "fast"),
     ]
 
 

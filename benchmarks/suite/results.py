@@ -34,6 +34,12 @@ def epoch_spread(log):
     return median, (max(steady) - min(steady)) / median if median > 0 else 0.0
 
 
+def evaluations(log):
+    """How many epochs were followed by an evaluation."""
+    epochs = [json.loads(line) for line in pathlib.Path(log).read_text().splitlines()]
+    return max(1, sum(epoch.get("test_metric") is not None for epoch in epochs))
+
+
 def peer_figures(report):
     """Seconds of what a peer's script was compared for."""
     return {"epoch": report["runs"][0]["seconds_per_epoch"], "precompute": report["seconds"].get("precompute"),
@@ -53,7 +59,7 @@ def training_record(case, report, log, peak_flops):
     record = {
         "seconds_per_epoch": median,
         "spread": spread,
-        "seconds_per_evaluation": report["runs"][0]["seconds_evaluate"] / report["runs"][0]["epochs"],
+        "seconds_per_evaluation": report["runs"][0]["seconds_evaluate"] / evaluations(log),
         "seconds_to_accuracy": time_to_accuracy(log),
         "test_metric": report.get("test_mean"),
         "metric": report.get("metric"),
