@@ -21,6 +21,7 @@ class Scale:
 SCALES = {
     "toy": Scale("toy", 0.001, 0.02, 0.0005, 2, 16, 1, (2, 3)),
     "quick": Scale("quick", 0.005, 0.02, 0.005, 5, 128, 3, (2, 3)),
+    "small": Scale("small", 0.03, 0.1, 0.03, 3, 400, 3, (3,)),  # what peers are run at in a quarter of an hour
     "tenth": Scale("tenth", 0.1, 0.1, 0.1, 3, 400, 3, (3,)),
     # Two timed epochs after the one that warms up, one evaluation: every row within minutes.
     "full": Scale("full", 1.0, 1.0, 1.0, 3, 400, 2, (3, 4, 2, 5), eval_every=3),
