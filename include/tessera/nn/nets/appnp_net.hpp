@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tessera/nn/init/glorot.hpp"
 #include "tessera/nn/layers/linear.hpp"
 #include "tessera/nn/nets/carrying_stack.hpp"
 #include "tessera/nn/ops/dropout.hpp"
