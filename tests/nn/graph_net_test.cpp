@@ -172,6 +172,35 @@ TEST_CASE("GraphNet: parameter count of GIN's recipe with another convolution") 
         (2 * 2 * 8 + 8) + (2 * 8 * 8 + 8) + 2 * (2 * 8) + (2 * 3 + 3) + 2 * (8 * 3 + 3));
 }
 
+TEST_CASE("GraphNet: no graph, graphs without nodes, one node") {
+  const std::vector<std::size_t> node_ptr = GENERATE(
+      std::vector<std::size_t>{0}, std::vector<std::size_t>{0, 0, 0}, std::vector<std::size_t>{0, 1});
+  const std::size_t graphs = node_ptr.size() - 1;
+  const std::size_t nodes = node_ptr.back();
+  const GraphReadout readout_kind = GENERATE(GraphReadout::last, GraphReadout::layers, GraphReadout::concat);
+  SageGraphNet<double> net({.in = 3,
+                            .hidden = 6,
+                            .out = 2,
+                            .layers = 2,
+                            .dropout = 0.2f,
+                            .norm = NormKind::batch,
+                            .readout = readout_kind,
+                            .reduce = GENERATE(Reduce::sum, Reduce::mean, Reduce::max)});
+  const OwnedAdjacency a = own(empty_graph(nodes));
+  const OwnedAdjacency readout = readout_of(node_ptr);
+  const Adjacency level = a.view(), list = readout.view();
+  const Tensor<double> x = features<double>(nodes, 3, 1);
+  Tape<double> tape;
+  const Var y = net.forward(tape, AdjacencyStack({&level, 1}, &list), tape.input(x.view()), kTraining);
+  REQUIRE(tape.rows(y) == graphs);
+  tape.backward(y, Tensor<double>::filled(graphs, 2, 1.0).view());
+  for (const double g : net.parameters().grads()) CHECK(std::isfinite(g));
+  const Tensor<double> out = logits(net, level, list, x.view());
+  for (std::size_t g = 0; g < graphs; ++g) {
+    for (const double value : out.row(g)) CHECK(std::isfinite(value));
+  }
+}
+
 TEST_CASE("GraphNet refuses what does not fit") {
   CHECK_THROWS_AS(SageGraphNet<float>({.in = 2, .out = 0}), ConfigError);
   CHECK_THROWS_AS(SageGraphNet<float>({.in = 2, .out = 1, .layers = 0}), ConfigError);

@@ -293,6 +293,22 @@ TEST_CASE("RevGnnNet: memory of a training step does not grow with depth") {
   CHECK(peak(100) <= 1.05 * at_10);
 }
 
+TEST_CASE("RevGnnNet: no node, one node, no edge") {
+  for (const std::size_t nodes : {0u, 1u, 3u}) {
+    RevSageNet<double> net({.in = 4, .hidden = 8, .out = 3, .layers = 3, .dropout = 0.3f});
+    const OwnedAdjacency none = own(empty_graph(nodes));
+    const Adjacency a = none.view();
+    Tensor<double> x(nodes, 4);
+    fill_uniform(x.view(), 1.0, {make_key(4, 0, Purpose::generic), 0});
+    const Pass pass{.training = true, .dropout_key = make_key(1, 5, Purpose::dropout)};
+    Tape<double> tape;
+    const Var y = net.forward(tape, AdjacencyStack({&a, 1}), tape.input(x.view()), pass);
+    REQUIRE(tape.rows(y) == nodes);
+    tape.backward(y, Tensor<double>::filled(nodes, 3, 1.0).view());
+    for (const double g : net.parameters().grads()) CHECK(std::isfinite(g));
+  }
+}
+
 TEST_CASE("RevGnnNet refuses what does not fit") {
   CHECK_THROWS_AS(RevSageNet<float>({.in = 4, .hidden = 9, .out = 2}), ConfigError);
   CHECK_THROWS_AS(RevSageNet<float>({.in = 4, .hidden = 8, .out = 2, .groups = 1}), ConfigError);

@@ -145,19 +145,24 @@ TEST_CASE("zoo: renaming the nodes renames the logits") {
   }
 }
 
-TEST_CASE("zoo: no node, one node, no edge") {
+TEST_CASE("zoo: no node, one node, no edge, in evaluation and in training") {
   for (const std::size_t nodes : {0u, 1u, 3u}) {
     const CsrGraph graph = empty_graph(nodes);
     const auto x = random_matrix<double>(nodes, 5, 1);
-    for (const ZooEntry<double>& entry : zoo<double>(0.0f)) {
+    for (ZooEntry<double>& entry : zoo<double>(0.3f)) {
       INFO(entry.name << ", " << nodes << " nodes");
       const PreparedAdjacency prepared = prepare_adjacency(graph, entry.model.aggregation());
       const Adjacency level = prepared.adjacency();
-      const auto y = run_model(entry.model, AdjacencyStack(std::span(&level, 1)), x.view(), Pass{});
+      const AdjacencyStack stack(std::span(&level, 1));
+      const auto y = run_model(entry.model, stack, x.view(), Pass{});
       CHECK(y.rows() == nodes);
       for (std::size_t i = 0; i < nodes; ++i) {
         for (const double value : y.row(i)) CHECK(std::isfinite(value));
       }
+      Tape<double> tape;
+      const Var out = entry.model.forward(tape, stack, tape.input(x.view()), kTraining);
+      tape.backward(out, Tensor<double>::filled(nodes, 3, 1.0).view());
+      for (const double g : entry.model.parameters().grads()) CHECK(std::isfinite(g));
     }
   }
 }

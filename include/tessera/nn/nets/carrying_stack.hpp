@@ -28,7 +28,8 @@ namespace tessera {
 ///     width(l, k)                                   columns of matrix k as it enters layer l >= 1, 0 if not carried
 ///     step(ctx, block, l, a, state, pass) -> state  state[0] is x before layer 0 and the logits after the last
 ///
-/// where a state is an array of kCarried Vars, absent ones allowed.
+/// where a state is an array of kCarried Vars, absent ones allowed. A core whose `step` takes a last argument `inside` is
+/// told there that the next step follows at once and nobody else reads the state in between.
 /// Errors   as the core; ShapeError where x does not fit
 template <class Core>
 class CarryingStack {
@@ -63,7 +64,7 @@ class CarryingStack {
     check(ctx, 0, adjacencies[0], x);
     State state{x};
     for (std::size_t l = 0; l < num_layers(); ++l) {
-      const State next = core_.step(ctx, block_, l, adjacencies[l], state, pass);
+      const State next = step(ctx, l, adjacencies[l], state, pass);
       for (const Var v : state) {
         if (v && v != x && std::find(next.begin(), next.end(), v) == next.end()) ctx.forget(v);
       }
@@ -101,6 +102,15 @@ class CarryingStack {
   }
 
  private:
+  template <class Ctx>
+  State step(Ctx& ctx, std::size_t l, const Adjacency& a, const State& state, const Pass& pass) const {
+    if constexpr (requires { core_.step(ctx, block_, l, a, state, pass, true); }) {
+      return core_.step(ctx, block_, l, a, state, pass, true);
+    } else {
+      return core_.step(ctx, block_, l, a, state, pass);
+    }
+  }
+
   template <class Ctx>
   void check(Ctx& ctx, std::size_t l, const Adjacency& a, Var x) const {
     std::size_t width = l == 0 ? options_.in : 0;

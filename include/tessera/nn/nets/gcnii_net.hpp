@@ -86,10 +86,12 @@ class GcniiCore {
 
   bool accepts_sparse_input() const noexcept { return true; }
 
-  // H comes in as the last layer left it, before dropout; call l + 1 drops it.
+  // H comes in as the last layer left it, before dropout; call l + 1 drops it. `inside` a forward pass nobody else reads
+  // H, so each layer drops its own result on the way out, with the mask the next one would have drawn.
   template <class Ctx>
   std::array<Var, 2> step(Ctx& ctx, const ParameterBlock<T>& block, std::size_t l, const Adjacency& a,
-                          std::array<Var, 2> state, const Pass& pass) const {
+                          std::array<Var, 2> state, const Pass& pass, bool inside = false) const {
+    const bool ahead = inside && options_.variant != GcniiVariant::dense;
     if (l == 0) {
       const Var x = dropout(ctx, state[0], mask_of(pass, 0));
       const Var h = first_.transform(ctx, block, x, Finish{.activation = Activation::relu});
@@ -97,11 +99,12 @@ class GcniiCore {
       state = {h, h};
     }
     const Var start = head_rows(ctx, state[1], a.num_dst());
-    const Var h = dropout(ctx, state[0], mask_of(pass, l + 1));
-    Var y = convolve(ctx, block, l, a, h, start, state[0], pass);
+    const Var h = ahead && l > 0 ? state[0] : dropout(ctx, state[0], mask_of(pass, l + 1));
+    const DropoutMask next = mask_of(pass, l + 2);
+    Var y = convolve(ctx, block, l, a, h, start, state[0], pass, ahead ? next : DropoutMask{});
     if (h != state[0]) ctx.forget(h);
     if (l + 1 < options_.layers) return {y, start};
-    const Var dropped = dropout(ctx, y, mask_of(pass, options_.layers + 1));
+    const Var dropped = ahead ? y : dropout(ctx, y, next);
     return {last_.transform(ctx, block, dropped), Var{}};
   }
 
@@ -126,12 +129,12 @@ class GcniiCore {
 
   template <class Ctx>
   Var convolve(Ctx& ctx, const ParameterBlock<T>& block, std::size_t l, const Adjacency& a, Var h, Var start,
-               Var before, const Pass& pass) const {
+               Var before, const Pass& pass, const DropoutMask& after) const {
     const double beta = std::log(options_.lambda / static_cast<double>(l + 1) + 1.0);
     const double alpha = options_.alpha;
     const Var w = ctx.parameter(block[weight_[l]]);
     const bool dense = options_.variant == GcniiVariant::dense;
-    const Finish relu{.activation = Activation::relu};
+    const Finish relu{.activation = Activation::relu, .dropout = after};
     const Finish finish = dense || options_.residual ? Finish{} : relu;
     Var y;
     if (options_.variant == GcniiVariant::plain) {

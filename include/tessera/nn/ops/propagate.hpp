@@ -9,6 +9,7 @@
 
 #include "tessera/core/adjacency.hpp"
 #include "tessera/core/array.hpp"
+#include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/edge_dropout.hpp"
 #include "tessera/kernels/elementwise.hpp"
 #include "tessera/kernels/spmm.hpp"
@@ -38,7 +39,30 @@ template <Real T>
 void blend(T alpha, MatrixView<T> y, T beta, std::type_identity_t<MatrixView<const T>> x) {
   for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const from = x.data() + i * x.stride();
-    for (std::size_t j = 0, n = y.cols(); j < n; ++j) to[j] = alpha * to[j] + beta * from[j];
+    for_vectors<T>(y.cols(), [=]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
+      Simd<T, W> own, other;
+      simd_load<W, T>(own, to + j);
+      simd_load<W, T>(other, from + j);
+      own = alpha * own + beta * other;
+      simd_store<W, T>(to + j, own);
+    });
+  });
+}
+
+/// What blend does backward, in one pass over g: to = beta g, or more by it, and g = alpha g.
+template <Real T>
+void blend_backward(T alpha, MatrixView<T> g, T beta, MatrixView<T> to, bool add) {
+  for_rows(g, [&](T* grad, std::size_t i) TESSERA_INLINE_LAMBDA {
+    T* const other = to.data() + i * to.stride();
+    for_vectors<T>(g.cols(), [=]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
+      Simd<T, W> own, sum{};
+      simd_load<W, T>(own, grad + j);
+      if (add) simd_load<W, T>(sum, other + j);
+      sum += beta * own;
+      own *= alpha;
+      simd_store<W, T>(other + j, sum);
+      simd_store<W, T>(grad + j, own);
+    });
   });
 }
 
@@ -59,16 +83,15 @@ struct PropagateOp {
   void vjp(Tape<T>& tape, Var self) const {
     const MatrixView<T> g = tape.grad(self);
     if (tape.needs_grad(start)) {
-      Tensor<T> part(g.rows(), g.cols());
-      scale(alpha, g, part.view());
-      if (tape.rows(start) == g.rows()) {
-        tape.add_grad(start, std::move(part));
-      } else {
-        tape.add_grad(start, std::as_const(part).view());
+      const GradSlot<T> slot = tape.grad_slot(start);
+      if (!slot.add && slot.grad.rows() > g.rows()) {
+        copy_or_zero(MatrixView<const T>(), slot.grad.middle_rows(g.rows(), slot.grad.rows() - g.rows()));
       }
+      blend_backward(T{1} - alpha, g, alpha, slot.grad.middle_rows(0, g.rows()), slot.add);
+    } else {
+      scale(T{1} - alpha, g, g);
     }
     if (!tape.needs_grad(h)) return;
-    scale(T{1} - alpha, g, g);
     Tensor<T> part(a.num_src(), g.cols());
     dropped_product(a.transpose, g, part.view(), mask, true);
     tape.add_grad(h, std::move(part));
