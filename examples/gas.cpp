@@ -20,6 +20,7 @@
 #include "support/program.hpp"
 #include "tessera/history/history_key.hpp"
 #include "tessera/history/history_model.hpp"
+#include "tessera/nn/nets/appnp_net.hpp"
 #include "tessera/partition/metrics.hpp"
 #include "tessera/partition/multilevel.hpp"
 #include "tessera/partition/partition_nodes.hpp"
@@ -43,12 +44,28 @@ tessera::Partition make_parts(const D& data, bool inductive, const examples::His
   return partition_nodes(tessera::MultilevelPartitioner{}, graph, nodes, options);
 }
 
+/// The options' network. APPNP drops no links unless told to: what a layer drops goes into its table and reaches every
+/// node that pulls the row, and the paper's does not.
+tessera::AnyModel<> make_net(const examples::Options& o, const examples::HistoryChoice& h,
+                             const tessera::DatasetView& data, std::uint64_t seed) {
+  if (o.model != "appnp") return examples::make_model(o, data.num_features(), data.num_classes(), seed);
+  return tessera::AppnpNet<>({.in = data.num_features(),
+                              .hidden = o.hidden,
+                              .out = data.num_classes(),
+                              .layers = o.layers,
+                              .alpha = h.alpha,
+                              .dropout = o.dropout,
+                              .entry_dropout = h.entry_dropout,
+                              .decay_first_layer_only = o.decay == "first",
+                              .seed = seed});
+}
+
 /// The options' model with a history around it; `store` becomes its tables.
 template <class P>
 tessera::AnyModel<> with_history(const examples::Options& o, const examples::HistoryChoice& h,
                                  const tessera::DatasetView& data, std::uint64_t seed, P policy,
                                  Store*& store) {
-  tessera::AnyModel<> net = examples::make_model(o, data.num_features(), data.num_classes(), seed);
+  tessera::AnyModel<> net = make_net(o, h, data, seed);
   const auto& graph = o.inductive ? data.train_graph : data.graph;
   const std::uint64_t key = history_key(graph.view(), data.features, net);
   tessera::HistoryModel<tessera::AnyModel<>, P> model(
@@ -96,8 +113,8 @@ int main(int argc, char** argv) {
         if (history.method == "cluster") {  // the same batches without histories, to compare
           const tessera::AnySampler plain(
               tessera::ClusterSampler(parts.part, {.clusters_per_batch = history.clusters_per_batch}));
-          examples::train_runs(
-              options, data, [&] { return plain; }, report);
+          const auto net = [&](std::uint64_t seed) { return make_net(options, history, data, seed); };
+          examples::train_runs(options, data, [&] { return plain; }, report, {.make_model = net});
           return;
         }
         const auto rows = history.method == "lmc"       ? tessera::HaloRows::all

@@ -30,6 +30,8 @@ struct HistoryChoice {
   double gamma = 0.5;
   std::string score_name = "linear";
   double noise_penalty = 0;
+  double alpha = 0.1;
+  float entry_dropout = 0;
 
   /// The tables of one run; `key` says of which graph and model.
   tessera::HistoryStoreOptions store(std::uint64_t seed, std::uint64_t key) const {
@@ -56,6 +58,8 @@ struct HistoryChoice {
             {"clusters_per_batch", static_cast<std::int64_t>(clusters_per_batch)},
             {"partitioner", partitioner},
             {"history_format", format},
+            {"appnp_alpha", alpha},
+            {"entry_dropout", static_cast<double>(entry_dropout)},
             {"history_overlap", overlap}};
   }
 };
@@ -67,6 +71,7 @@ struct HistoryPreset {
   double lr, weight_decay;
   float dropout;
   double clip;
+  double alpha = 0.1;  ///< of APPNP
 };
 inline constexpr std::array kHistoryPresets{
     HistoryPreset{"cora-gcn", "gcn", 2, 16, 40, 10, 200, 0.01, 5e-4, 0.5f, 1},
@@ -79,10 +84,10 @@ inline constexpr std::array kHistoryPresets{
     HistoryPreset{"citeseer-appnp", "appnp", 2, 64, 24, 6, 600, 0.01, 5e-3, 0.5f, 1},
     HistoryPreset{"cora-gcnii", "gcnii", 64, 64, 2, 1, 1000, 0.01, 1e-2, 0.6f, 0},
     HistoryPreset{"citeseer-gcnii", "gcnii", 32, 256, 40, 20, 1000, 0.01, 1e-2, 0.7f, 1},
-    HistoryPreset{"computers-appnp", "appnp", 2, 64, 4, 2, 600, 0.01, 5e-3, 0.5f, 0},
+    HistoryPreset{"computers-appnp", "appnp", 2, 64, 4, 2, 600, 0.01, 5e-3, 0.5f, 0, 0.2},
     HistoryPreset{"computers-gcnii", "gcnii", 16, 64, 32, 16, 300, 0.01, 1e-2, 0.2f, 1},
     HistoryPreset{"physics-gat", "gat", 2, 64, 4, 1, 400, 0.005, 1e-2, 0.6f, 0},
-    HistoryPreset{"physics-appnp", "appnp", 2, 64, 2, 1, 600, 0.01, 5e-3, 0.5f, 1},
+    HistoryPreset{"physics-appnp", "appnp", 2, 64, 2, 1, 600, 0.01, 5e-3, 0.5f, 1, 0.2},
     HistoryPreset{"physics-gcnii", "gcnii", 16, 64, 2, 1, 1000, 0.01, 1e-2, 0.5f, 1},
     HistoryPreset{"toy-ppi", "sage", 3, 512, 20, 2, 300, 0.005, 0, 0.0f, 1},
 };
@@ -101,6 +106,7 @@ inline void apply_history_preset(std::string_view name, Options& o, HistoryChoic
     o.keep = "best-metric";
     // Convolutions but the last decay in the paper: the first of two layers.
     o.decay = o.model == "gcn" || o.model == "appnp" ? "first" : "all";
+    h.alpha = p.alpha;
     h.parts = p.parts;
     h.clusters_per_batch = p.clusters_per_batch;
     if (name != "toy-ppi") continue;
@@ -143,6 +149,10 @@ inline void add_history_options(CLI::App& app, Options& o, HistoryChoice& h) {
       ->check(CLI::IsMember({"linear", "constant", "concave", "convex"}))
       ->capture_default_str();
   app.add_option("--gamma", h.gamma, "graphfm: weight of fresh rows")->capture_default_str();
+  app.add_option("--alpha", h.alpha, "appnp: share of the predictions in every step")->capture_default_str();
+  app.add_option("--entry-dropout", h.entry_dropout, "appnp: share of the links a step drops")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   app.add_option("--noise-penalty", h.noise_penalty, "Weight of the change of hidden rows under noise")
       ->capture_default_str();
 }
