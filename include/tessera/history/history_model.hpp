@@ -133,6 +133,8 @@ class HistoryModel {
   /// Shapes   adjacency [N, N], features [N, F_in] -> [N, C]
   /// Units    memory_budget in bytes of activations beside the tables; 0 = as many as it takes
   /// Cost     as `infer`; with a budget, layers read their inputs from the tables, rounded as those are
+  /// Errors   ConfigError naming the bytes if the budget does not hold the inputs of one row, or blocks of rows would
+  ///          change the result (norms over all rows)
   std::optional<Tensor<Scalar>> infer_layers(const Adjacency& adjacency, MatrixView<const float> features,
                                              std::size_t memory_budget) const {
     if (adjacency.num_dst() != store_->num_nodes()) return std::nullopt;

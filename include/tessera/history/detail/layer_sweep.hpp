@@ -70,6 +70,13 @@ struct LayerSweep {
     return out;
   }
 
+  /// Inputs of the row that has the most: itself and its entries.
+  static std::size_t largest_row(CsrView<> a) {
+    std::size_t most = 0;
+    for (std::size_t i = 0; i < a.num_rows; ++i) most = std::max(most, a.neighbors(i).size());
+    return most + 1;
+  }
+
   Drift layer_in_blocks(std::size_t l, const Adjacency& a, MatrixView<const float> features,
                         std::size_t budget, bool last, bool keep, Tensor<T>& logits) const {
     if (needs_all_rows(model)) {
@@ -78,7 +85,12 @@ struct LayerSweep {
     }
     const std::size_t in_width = l == 0 ? features.cols() : store.find(l)->cols();
     const std::size_t width = std::max({in_width, model.out_features(), std::size_t{1}});
-    const std::size_t most = std::max<std::size_t>(1, budget / (3 * width * sizeof(T)));
+    const std::size_t most = budget / (3 * width * sizeof(T));
+    if (most < largest_row(a.forward)) {
+      throw ConfigError(message("HistoryModel: memory_budget is ", budget, " bytes, layer ", l, " needs ",
+                                largest_row(a.forward) * 3 * width * sizeof(T),
+                                " for the row with the most neighbours"));
+    }
     RowBlock block(a.num_dst());
     Tensor<T> in;
     NoTape<T> ctx;
