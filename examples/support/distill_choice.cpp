@@ -33,7 +33,8 @@ void DistillChoice::add_to(CLI::App& app) {
        "class, production hides a fifth of its test nodes, ltd 20+20/10/rest")
       ->check(CLI::IsMember({"as-is", "cpf", "production", "ltd"}))
       ->capture_default_str();
-  d->add_option("--split-seed", split_seed, "Of the ltd protocol's split")->capture_default_str();
+  d->add_option("--split-seed", split_seed,
+                "Of every run's split; absent: 0 for ltd, the run's own seed for cpf and production");
   d->add_flag("--noise", noise, "Measure accuracy under noise on features and links too");
   d->add_option("--temperatures", temperatures, "Write the learned temperatures as SVG (ltd, heuristic)");
   d->add_option("--teacher-hidden", teacher_hidden)->check(kPositive)->capture_default_str();
@@ -56,9 +57,15 @@ void DistillChoice::add_to(CLI::App& app) {
       ->capture_default_str();
   d->add_option("--temperature", temperature)->capture_default_str();
   d->add_option("--beta", beta, "Weight of the term on hidden rows; below 0: the method's own");
+  d->add_option("--samples", samples, "Nodes that gsp and gcrd compare per step; 0: the method's own number")
+      ->capture_default_str();
   d->add_option("--lambda", lambda, "Weight of the labels: glnn 0 to 1; ltd, ft and heuristic any");
   d->add_option("--generations", generations, "Of born-again")->check(kPositive)->capture_default_str();
-  d->add_option("--ltd-alpha", ltd_alpha, "Rate of the student")->check(kPositive)->capture_default_str();
+  d->add_option("--ltd-alpha", ltd_alpha,
+                "Rate of the student; of several by commas the one that validates best")
+      ->delimiter(',')
+      ->check(kPositive)
+      ->capture_default_str();
   d->add_option("--ltd-beta", ltd_beta, "Rate of the temperatures")
       ->check(kNonNegative)
       ->capture_default_str();
@@ -78,7 +85,13 @@ void DistillChoice::add_to(CLI::App& app) {
       ->capture_default_str();
   d->add_option("--epsilon", epsilon, "Inside and outside the logarithms of ltd")->check(kNonNegative);
   d->add_flag("--attached", attached, "ltd as its authors' code: gradients run through the temperatures");
-  d->add_option("--ft-lr", ft_lr, "Adam's rate for ft and heuristic; 0: plain steps of --ltd-alpha");
+  d->add_option(
+       "--ft-lr", ft_lr,
+       "Adam's rate for ft and heuristic, 0: plain steps of --ltd-alpha; of several by commas the one "
+       "that validates best")
+      ->delimiter(',')
+      ->check(kNonNegative)
+      ->capture_default_str();
   d->add_option("--cpf-steps", cpf_steps)->check(kPositive)->capture_default_str();
   d->add_option("--cpf-dropout", cpf_dropout)->check(CLI::Range(0.0, 1.0))->capture_default_str();
   d->add_option("--cpf-attention-dropout", cpf_attention_dropout)
@@ -86,6 +99,8 @@ void DistillChoice::add_to(CLI::App& app) {
       ->capture_default_str();
   d->add_option("--cpf-lr", cpf_lr)->check(kPositive)->capture_default_str();
   d->add_option("--cpf-weight-decay", cpf_weight_decay)->check(kNonNegative)->capture_default_str();
+  d->add_option("--cpf-patience", cpf_patience, "Epochs without a better validation accuracy")
+      ->capture_default_str();
 }
 
 tessera::Logit DistillChoice::logit() const {
@@ -99,8 +114,12 @@ HiddenTerm DistillChoice::hidden_term() const {
   if (name == "fitnet") return {tessera::FitNet{.beta = weight(1000)}};
   if (name == "at") return {tessera::AttentionTransfer{.beta = weight(1000)}};
   if (name == "lsp") return {tessera::Lsp{.beta = weight(100)}};
-  if (name == "gsp") return {tessera::Gsp{.beta = weight(10)}};
-  if (name == "gcrd") return {tessera::Gcrd{.beta = weight(0.1)}};
+  const auto sampled = [&](auto term) {
+    if (samples > 0) term.max_samples = samples;
+    return HiddenTerm{term};
+  };
+  if (name == "gsp") return sampled(tessera::Gsp{.beta = weight(10)});
+  if (name == "gcrd") return sampled(tessera::Gcrd{.beta = weight(0.1)});
   return {};
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -67,7 +68,7 @@ struct DistillChoice {
   std::string teacher = "gcn";
   std::string student = "mlp";
   std::string protocol = "as-is";
-  std::uint64_t split_seed = 0;
+  std::optional<std::uint64_t> split_seed;
   bool noise = false;
   std::string temperatures;
 
@@ -84,10 +85,11 @@ struct DistillChoice {
   double alpha = 0.9;
   double temperature = 4;
   double beta = -1;
+  std::size_t samples = 0;
   double lambda = 0;
   std::size_t generations = 2;
 
-  double ltd_alpha = 1e-4;
+  std::vector<double> ltd_alpha = {1e-4};
   double ltd_beta = 1e-4;
   double ltd_k = 1;
   double epsilon = 0;
@@ -98,13 +100,14 @@ struct DistillChoice {
   std::size_t ltd_fanout = 10;
   std::size_t tgs_edges = 512;
   std::size_t tgs_batches = 0;
-  double ft_lr = 0;
+  std::vector<double> ft_lr = {0};
 
   std::size_t cpf_steps = 8;
   float cpf_dropout = 0.8f;
   float cpf_attention_dropout = 0.2f;
   double cpf_lr = 1e-3;
   double cpf_weight_decay = 1e-2;
+  std::uint64_t cpf_patience = 50;
 
   /// Declares all of it.
   void add_to(CLI::App& app);

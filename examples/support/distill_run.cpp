@@ -24,6 +24,7 @@
 #include "tessera/nn/optim/adam.hpp"
 #include "tessera/sampling/full_graph_sampler.hpp"
 #include "tessera/sampling/neighbor_sampler.hpp"
+#include "tessera/train/early_stopping.hpp"
 #include "tessera/train/svg_plot.hpp"
 #include "tessera/train/trainer.hpp"
 
@@ -36,6 +37,7 @@ using tessera::Dataset;
 /// Accuracy and price of one model.
 struct Outcome {
   double test = 0;
+  double val = 0;
   std::size_t parameters = 0;
   double microseconds = 0;  ///< per node, all nodes asked at once
 };
@@ -61,9 +63,11 @@ struct Task {
     if (data.multilabel()) return;
     const auto classes = data.labels.classes.span();
     if (c.protocol == "cpf" || c.protocol == "production")
-      data.roles = tessera::cpf_split(classes, data.num_classes(), static_cast<std::uint32_t>(seed));
+      data.roles = tessera::cpf_split(classes, data.num_classes(),
+                                      static_cast<std::uint32_t>(c.split_seed.value_or(seed)));
     if (c.protocol == "ltd") {
-      split = tessera::ltd_split(classes, data.num_classes(), static_cast<std::uint32_t>(c.split_seed));
+      split = tessera::ltd_split(classes, data.num_classes(),
+                                 static_cast<std::uint32_t>(c.split_seed.value_or(0)));
       data.roles = tessera::Array<tessera::Role>::copy_of(split.roles.span());
     } else {
       split.roles = tessera::Array<tessera::Role>::copy_of(data.roles.span());
@@ -115,19 +119,38 @@ Outcome judge(const AnyModel<>& model, const tessera::DatasetView& data) {
     best = std::min(best, timer.seconds());
   }
   out.microseconds = 1e6 * best / static_cast<double>(data.num_nodes());
-  const auto rows = tessera::targets_of(data, tessera::Role::test);
-  out.test = tessera::measure(
-      data.multilabel() ? tessera::Metric::micro_f1 : tessera::Metric::accuracy, std::as_const(logits).view(),
-      tessera::LabelView{data.labels.classes, data.labels.indicators}, rows.rows.span());
+  const auto score = [&](tessera::Role role) {
+    const auto rows = tessera::targets_of(data, role);
+    return tessera::measure(data.multilabel() ? tessera::Metric::micro_f1 : tessera::Metric::accuracy,
+                            std::as_const(logits).view(),
+                            tessera::LabelView{data.labels.classes, data.labels.indicators},
+                            rows.rows.span());
+  };
+  out.test = score(tessera::Role::test);
+  out.val = score(tessera::Role::val);
   return out;
 }
 
-/// Trains with any loss on the whole graph; the best validation metric is kept.
+/// The best validation metric, the latest of equals: the published teachers go on while they are as good as before,
+/// which makes them surer of themselves.
+struct LatestBest {
+  static constexpr bool kKeepsBest = true;
+  static constexpr bool kNeedsValidation = true;
+  std::uint64_t patience = 50;
+
+  tessera::Verdict judge(const tessera::StoppingView& view) const noexcept {
+    const bool better = view.best == tessera::kNoBest ||
+                        view.last().evaluation.val.metric >= view.history[view.best].evaluation.val.metric;
+    return tessera::detail::judge_patience(view, better, patience);
+  }
+};
+
+/// Trains with any loss on the whole graph.
 template <class M, class L>
 void train(M& model, const tessera::DatasetView& data, const L& loss, const Training& t, std::uint64_t seed) {
   tessera::Trainer trainer{model, tessera::FullGraphSampler{}, loss,
                            tessera::Adam{.lr = t.lr, .weight_decay = t.weight_decay}};
-  trainer.fit(data, {.epochs = t.epochs, .seed = seed}, tessera::BestMetric{.patience = t.patience});
+  trainer.fit(data, {.epochs = t.epochs, .seed = seed}, LatestBest{.patience = t.patience});
 }
 
 /// The example's own state: options, and what one run leaves.
@@ -231,36 +254,58 @@ class Distillation {
         prepared.adjacency(), data.graph.view(),
         data.features,        outputs_.logits<float>({}, data.num_nodes(), scratch),
         data.labels.classes,  &task.split};
-    tessera::LtdFit<float> fit;
-    if (c_.method == "ltd") {
-      const tessera::FitLtdOptions o{.step = {.alpha = c_.ltd_alpha,
-                                              .beta = c_.ltd_beta,
-                                              .lambda = c_.lambda,
-                                              .epsilon = c_.epsilon,
-                                              .attached = c_.attached},
-                                     .k = c_.ltd_k,
-                                     .epochs = c_.ltd_epochs,
-                                     .patience = c_.ltd_patience,
-                                     .seed = seed};
-      const tessera::NeighborSampler sampler(
-          {.fanouts = std::vector<int>(student.num_layers(), static_cast<int>(c_.ltd_fanout)),
-           .batches = {.batch_size = std::max<std::size_t>(1, c_.ltd_batch)}});
-      fit = c_.ltd_batch == 0
-                ? tessera::fit_ltd(student, problem, o)
-                : tessera::fit_ltd_batches(student, data, sampler, problem.teacher, task.split, o);
-    } else {
-      fit = tessera::fit_soft(student, problem,
-                              {.temperature = c_.temperature,
-                               .lambda = c_.lambda,
-                               .lr = c_.ft_lr,
-                               .alpha = c_.ltd_alpha,
-                               .epochs = c_.ltd_epochs,
-                               .patience = c_.ltd_patience,
-                               .seed = seed,
-                               .heuristic = c_.method == "heuristic",
-                               .heuristic_options = {.k = c_.ltd_k}});
+    tessera::LtdFit<float> best;
+    std::vector<float> start(student.parameters().values().begin(), student.parameters().values().end());
+    std::vector<float> kept;
+    const std::vector<double>& rates = c_.method == "ltd" ? c_.ltd_alpha : c_.ft_lr;
+    for (const double rate : rates) {
+      std::copy(start.begin(), start.end(), student.parameters().values().begin());
+      tessera::LtdFit<float> fit;
+      try {
+        fit = c_.method == "ltd" ? learn_temperatures(student, problem, task, data, rate, seed)
+                                 : tessera::fit_soft(student, problem, fixed(rate, seed));
+      } catch (const tessera::Error&) {  // too large a rate diverges; others may not
+        if (rates.size() == 1) throw;
+        continue;
+      }
+      if (!kept.empty() && fit.report.val_accuracy <= best.report.val_accuracy) continue;
+      best = std::move(fit);
+      kept.assign(student.parameters().values().begin(), student.parameters().values().end());
     }
-    if (!c_.temperatures.empty()) plot(fit.temperatures.span());
+    if (kept.empty()) throw tessera::ConfigError("distill: every rate of " + c_.method + " diverged");
+    std::copy(kept.begin(), kept.end(), student.parameters().values().begin());
+    if (!c_.temperatures.empty()) plot(best.temperatures.span());
+  }
+
+  tessera::LtdFit<float> learn_temperatures(AnyModel<>& student, const tessera::LtdData<float>& problem,
+                                            const Task& task, const tessera::DatasetView& data, double alpha,
+                                            std::uint64_t seed) const {
+    const tessera::FitLtdOptions o{.step = {.alpha = alpha,
+                                            .beta = c_.ltd_beta,
+                                            .lambda = c_.lambda,
+                                            .epsilon = c_.epsilon,
+                                            .attached = c_.attached},
+                                   .k = c_.ltd_k,
+                                   .epochs = c_.ltd_epochs,
+                                   .patience = c_.ltd_patience,
+                                   .seed = seed};
+    if (c_.ltd_batch == 0) return tessera::fit_ltd(student, problem, o);
+    const tessera::NeighborSampler sampler(
+        {.fanouts = std::vector<int>(student.num_layers(), static_cast<int>(c_.ltd_fanout)),
+         .batches = {.batch_size = c_.ltd_batch}});
+    return tessera::fit_ltd_batches(student, data, sampler, problem.teacher, task.split, o);
+  }
+
+  tessera::FitSoftOptions fixed(double lr, std::uint64_t seed) const {
+    return {.temperature = c_.temperature,
+            .lambda = c_.lambda,
+            .lr = lr,
+            .alpha = c_.ltd_alpha.front(),
+            .epochs = c_.ltd_epochs,
+            .patience = c_.ltd_patience,
+            .seed = seed,
+            .heuristic = c_.method == "heuristic",
+            .heuristic_options = {.k = c_.ltd_k}};
   }
 
   bool infer_neighbours(const tessera::DatasetView& data, std::uint64_t seed) {
@@ -283,7 +328,7 @@ class Distillation {
                           .seed = seed});
     const Timer timer;
     tessera::tgs_logits(net, data.features);
-    own_ = {fit.test_accuracy, net.parameters().num_parameters(),
+    own_ = {fit.test_accuracy, fit.val_accuracy, net.parameters().num_parameters(),
             1e6 * timer.seconds() / static_cast<double>(data.num_nodes())};
     return true;
   }
@@ -305,8 +350,9 @@ class Distillation {
                                    .seed = seed});
     const tessera::DistillReport fit = tessera::fit_cpf(
         student, graph.adjacency(), data.features, std::as_const(p).view(), task.data.labels.classes,
-        task.data.roles, {.lr = c_.cpf_lr, .weight_decay = c_.cpf_weight_decay, .seed = seed});
-    own_ = {fit.test_accuracy, student.parameters().num_parameters(), 0};
+        task.data.roles,
+        {.lr = c_.cpf_lr, .weight_decay = c_.cpf_weight_decay, .patience = c_.cpf_patience, .seed = seed});
+    own_ = {fit.test_accuracy, fit.val_accuracy, student.parameters().num_parameters(), 0};
     return true;
   }
 
@@ -379,6 +425,7 @@ class Distillation {
   }
   static void add(tessera::RunSummary& summary, const std::string& who, const Outcome& o) {
     note(summary, who, o.test);
+    note(summary, who + "_val", o.val);
     note(summary, who + "_parameters", static_cast<double>(o.parameters));
     note(summary, who + "_us_per_node", o.microseconds);
   }
