@@ -281,32 +281,28 @@ void run_binary(std::size_t n, const Options& options, const Machine& machine, R
   const std::string group = "products of signs, GEMM [" + std::to_string(n) + " x " + std::to_string(depth) +
                             "] [" + std::to_string(depth) + " x " + std::to_string(cols) + "]";
   report.begin_group(group, "vs fp32");
-  std::vector<Isa> levels;
   for (const std::string& level_name : options.levels) {
-    const Isa level = float_level(tessera::detail::requested_int8_isa(level_name.c_str()));
-    if (std::find(levels.begin(), levels.end(), level) == levels.end()) levels.push_back(level);
-  }
-  for (const Isa level : levels) {
-    const std::string at(name(level));
-    const std::vector<Case> cases{{"fp32 " + at,
+    const Int8Isa level = tessera::detail::requested_int8_isa(level_name.c_str());
+    const std::vector<Case> cases{{"fp32 " + std::string(name(float_level(level))),
                                    [&] {
-                                     const IsaScope scope(level);
+                                     const IsaScope scope(float_level(level));
                                      gemm<float>(x, w, y.view());
                                    }},
-                                  {"binary " + at,
+                                  {"binary " + level_name,
                                    [&] {
-                                     const IsaScope scope(level);
+                                     const Int8IsaScope scope(level);
                                      binary_gemm(bits, weights, {}, y);
                                    }},
                                   {"  rows packed first", [&] {
-                                     const IsaScope scope(level);
+                                     const Int8IsaScope scope(level);
                                      pack_signs(x, bits);
                                      binary_gemm(bits, weights, {}, y);
                                    }}};
     const std::vector<Timing> timings = time_interleaved(cases, options.common.repeats);
     // Products per clock against the 32 multiply-adds of fp32 at 512 bits. There a vector takes a xor, a count and an
-    // addition on two ports: 341. With AVX2 it takes eight operations on three: 96.
-    const double peak = level == Isa::avx512 ? 341.0 / 32 : 96.0 / 32;
+    // addition on two ports: 341. With AVX2 it takes eight operations on three: 96. Tiles multiply opened bits: 1024.
+    const double per_clock = level == Int8Isa::amx ? 1024 : level == Int8Isa::avx512_vnni ? 341 : 96;
+    const double peak = per_clock / 32;
     for (std::size_t k = 0; k < cases.size(); ++k) {
       Row row;
       row.group = group;

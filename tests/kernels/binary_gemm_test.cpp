@@ -67,6 +67,34 @@ TEST_CASE("binary products equal the dots of signs at every level", "[binary]") 
   }
 }
 
+TEST_CASE("many rows, whose bits tiles multiply as bytes, give the same dots", "[binary]") {
+  const std::size_t rows = 4096 + 45, depth = GENERATE(1u, 64u, 130u), cols = 37;
+  const auto x = test::random_matrix<float>(rows, depth, 3);
+  const auto w = test::random_matrix<float>(depth, cols, 4);
+  const auto alpha = test::random_floats(cols, 0.1, 1, 5), beta = test::random_floats(rows, 0.1, 1, 6),
+             bias = test::random_floats(cols, -1, 1, 7);
+  const BinaryWeights packed(w.view());
+  BitMatrix bits;
+  pack_signs(x, bits);
+  Tensor<float> want(rows, cols);
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < cols; ++j) {
+      float dot = 0;
+      for (std::size_t k = 0; k < depth; ++k) dot += sgn(x(i, k)) * sgn(w(k, j));
+      want(i, j) = std::fma(dot * beta[i], alpha[j], bias[j]);
+    }
+  }
+  for (const Int8Isa isa : test::int8_levels()) {
+    const Int8IsaScope scope(isa);
+    CAPTURE(depth, name(isa));
+    for (const std::size_t threads : {1u, 4u}) {
+      Tensor<float> y(rows, cols);
+      with_threads(threads, [&] { binary_gemm(bits, packed, {alpha, beta, bias}, y); });
+      CHECK(test::same_bits(y, want));
+    }
+  }
+}
+
 TEST_CASE("long binary rows do not overflow their bytes", "[binary]") {
   const std::size_t depth = 64 * 70;
   const Tensor<float> x = Tensor<float>::filled(1, depth, 1.0f);

@@ -124,6 +124,76 @@ TEST_CASE("int8_linear and its pair equal their reference bit for bit at every l
   }
 }
 
+TEST_CASE("products whose sums pass 32 bits are split, and exact at every level", "[int8]") {
+  // 255 * 128 * 65792 is below 2^31; a zero point of -128 halves that.
+  CHECK(Int8Weights::max_depth(0) == 65792);
+  CHECK(Int8Weights::max_depth(-128) == 32896);
+  const std::int32_t zero_point = GENERATE(0, 50, -128);
+  const std::size_t most = Int8Weights::max_depth(zero_point);
+  for (const std::size_t depth : {most, most + 1, 2 * most + 77}) {
+    const std::size_t rows = 5, cols = 3;
+    Case deep({rows, depth, cols}, zero_point, 61);
+    const Case shallow({rows, 40, cols}, zero_point, 71);
+    // The sums of a row and a column of the largest codes.
+    std::fill(deep.x.row(1).begin(), deep.x.row(1).end(), std::uint8_t{255});
+    for (std::size_t k = 0; k < depth; ++k) deep.codes(k, 2) = zero_point < 0 ? 127 : -128;
+    deep.w = Int8Weights(deep.codes.view(), zero_point);
+    REQUIRE(deep.w.deep() == (depth > most));
+    REQUIRE(deep.w.parts().size() == (depth + most - 1) / most);
+    std::size_t moved = 0;
+    for (std::size_t k = 0; k < depth; ++k) {
+      for (std::size_t j = 0; j < cols; ++j) moved += deep.w.code(k, j) != deep.codes(k, j);
+    }
+    CHECK(moved == 0);
+    std::vector<std::int64_t> offset;
+    for (std::size_t j = 0; j < cols; ++j) {
+      offset.push_back(std::int64_t{-3} * deep.w.column_sums()[j] + std::int64_t{deep.offset[j]});
+    }
+    Int8Product one = deep.product(true);
+    const Int8Product two = shallow.product(false);
+    if (deep.w.deep()) {
+      one.deep_offset = offset;
+      one.offset = {};
+    }
+    Int8Product later = one;
+    later.row = {};
+    later.bias = {};
+    later.addend = {};
+    const CodeRange range{11, 0, 255};
+    if (depth > 2 * most) CHECK(std::abs(reference::int8_product_sum_at(one, 1, 2)) > 2147483647);
+    Tensor<float> want(rows, cols), want_pair(rows, cols), want_later(rows, cols);
+    for (std::size_t i = 0; i < rows; ++i) {
+      for (std::size_t j = 0; j < cols; ++j) {
+        want(i, j) = reference::int8_linear_at(one, i, j);
+        want_pair(i, j) = reference::int8_pair_at(one, two, i, j);
+        want_later(i, j) = reference::int8_pair_at(two, later, i, j);
+      }
+    }
+    for (const Int8Isa isa : test::int8_levels()) {
+      const Int8IsaScope scope(isa);
+      CAPTURE(name(isa), depth, zero_point);
+      Tensor<float> real(rows, cols);
+      Tensor<std::uint8_t> codes(rows, cols);
+      int8_linear(one, real);
+      CHECK(test::same_bits(real, want));
+      int8_linear_pair(one, two, real);
+      CHECK(test::same_bits(real, want_pair));
+      int8_linear_pair(two, later, real);
+      CHECK(test::same_bits(real, want_later));
+      int8_linear(one, range, codes);
+      std::size_t wrong = 0;
+      for (std::size_t i = 0; i < rows; ++i) {
+        for (std::size_t j = 0; j < cols; ++j) wrong += codes(i, j) != reference::code_of(want(i, j), range);
+      }
+      CHECK(wrong == 0);
+    }
+    if (!deep.w.deep()) continue;
+    Tensor<std::int32_t> sums(rows, cols);
+    CHECK_THROWS_AS(int8_gemm(deep.x, deep.w, sums), ShapeError);
+    CHECK_THROWS_AS(int8_linear(deep.product(true), want), ShapeError);  // offsets of 32 bits
+  }
+}
+
 TEST_CASE("int8_quantize rounds halves to even and clamps, at every level", "[int8]") {
   for (const std::size_t cols : {1u, 9u, 16u, 37u}) {
     Tensor<float> x = test::random_matrix<float>(50, cols, 3);
@@ -206,10 +276,11 @@ TEST_CASE("integer products refuse what does not fit", "[int8]") {
   CHECK_THROWS_AS(int8_linear(c.product(false), CodeRange{0, 0, 256}, y), ConfigError);
   CHECK_THROWS_AS(int8_linear(c.product(false), CodeRange{0, 9, 3}, y), ConfigError);
   CHECK_THROWS_AS(int8_linear_pair(c.product(false), c.product(true), CodeRange{}, y), ShapeError);
-  // 255 * 128 * 65793 is the last sum below 2^31; an asymmetric zero point halves that.
-  CHECK_NOTHROW(Int8Weights::check_depth(65793, 0));
-  CHECK_THROWS_AS(Int8Weights::check_depth(65794, 0), ShapeError);
-  CHECK_THROWS_AS(Int8Weights::check_depth(65793, -128), ShapeError);
+  const MatrixView<const std::int8_t> narrow(nullptr, 3, 0), endless(nullptr, std::size_t{1} << 24, 0);
+  CHECK_NOTHROW(Int8Weights(narrow, -128));
+  CHECK_THROWS_AS(Int8Weights(narrow, -129), ConfigError);
+  CHECK_THROWS_AS(Int8Weights(narrow, 128), ConfigError);
+  CHECK_THROWS_AS(Int8Weights(endless), ShapeError);
 }
 
 }  // namespace

@@ -389,14 +389,38 @@ TEST_CASE("export refuses what integers cannot run", "[int8]") {
   CHECK_THROWS_AS(model.infer(c.adjacency.adjacency().forward, c.x), ConfigError);  // coefficients
   CHECK_THROWS_AS(model.infer(testing::path(3).view(), c.x), ShapeError);
   CHECK_THROWS_AS(Int8Model(std::vector<Int8Layer>{}), ConfigError);
-  // One row more than 32-bit sums of the largest products hold.
-  const GcnNet<>::Options deep{.in = 65794, .hidden = 1, .out = 1, .layers = 1, .dropout = 0};
-  Quantized<GcnNet<>> too_deep{GcnNet<>(deep)};
-  const CsrGraph pair = testing::path(2);
-  const PreparedAdjacency prepared = prepare_adjacency(pair, too_deep.aggregation());
+}
+
+TEST_CASE("a network with more features than 32-bit sums hold runs in integers", "[int8]") {
+  const std::size_t features = Int8Weights::max_depth(0) + 900;
+  Quantized<GcnNet<>> model{GcnNet<>({.in = features, .hidden = 1, .out = 3, .layers = 1, .dropout = 0})};
+  const CsrGraph graph = testing::path(5);
+  const PreparedAdjacency prepared = prepare_adjacency(graph, model.aggregation());
   const Adjacency levels[] = {prepared.adjacency()};
-  calibrate(too_deep, AdjacencyStack(levels), Tensor<float>::filled(2, deep.in, 1.0f).view());
-  CHECK_THROWS_AS(export_int8(too_deep), ShapeError);
+  Tensor<float> x = test::random_matrix<float>(5, features, 3);
+  for (float& v : x.row(2)) v = 1.0f;
+  calibrate(model, AdjacencyStack(levels), MatrixView<const float>(x));
+  const Int8Model integers = export_int8(model);
+  REQUIRE(integers.layer(0).maps[0].weights.deep());
+  const PreparedAdjacency pattern = prepare_adjacency(graph, integers.aggregation());
+  const CsrView<> a = pattern.adjacency().forward;
+  const Tensor<float> got = integers.infer(a, x);
+  NoTape<float> ctx;
+  const Tensor<float> want =
+      ctx.take(model.forward(ctx, AdjacencyStack(levels), ctx.input(x.view()), Pass{}));
+  // Codes of X W may differ by one, and a row sums at most three of them, each with a factor below one.
+  const float quantum = 3 * integers.layer(0).codes[1].scale;
+  for (std::size_t i = 0; i < 5; ++i) {
+    for (std::size_t j = 0; j < 3; ++j) CHECK(std::abs(got(i, j) - want(i, j)) <= quantum);
+  }
+  for (const Int8Isa isa : test::int8_levels()) {
+    const Int8IsaScope scope(isa);
+    CHECK(test::same_bits(integers.infer(a, x), got));
+  }
+  const auto path = std::filesystem::temp_directory_path() / "tessera_int8_deep_test.safetensors";
+  save_int8<io::SafetensorsWriter>(integers, path);
+  CHECK(test::same_bits(load_int8<io::SafetensorsFile>(path).infer(a, x), got));
+  std::filesystem::remove(path);
 }
 
 }  // namespace

@@ -14,7 +14,9 @@
 #include "tessera/kernels/binary_bits.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/kernels/detail/int8_finish.hpp"
+#include "tessera/kernels/detail/int8_rows.hpp"
 #include "tessera/kernels/int8_isa.hpp"
+#include "tessera/kernels/int8_weights.hpp"
 
 namespace tessera {
 
@@ -170,6 +172,47 @@ inline void count_bits(Isa isa, const std::uint64_t* const (&x)[kBinaryRows], st
   count_bits_baseline(x, words, panels, out);
 }
 
+/// Rows from which opening the weights is worth its time: a pass over K M bytes, against N K M products.
+inline constexpr std::size_t kTileRows = 4096;
+
+/// Whether bits become bytes and meet in tile registers, which multiply three times as many bytes per clock as vectors
+/// count bits.
+inline bool opens_bits(std::size_t rows, std::size_t depth) noexcept {
+  return rows >= kTileRows && depth <= Int8Weights::max_depth(0) && active_int8_isa() == Int8Isa::amx;
+}
+
+#if defined(TESSERA_HAS_CPUID) && defined(TESSERA_TARGET_AVX2)
+/// Bytes of 0 and 2.
+TESSERA_TARGET_AVX512 inline void open_row(const std::uint64_t* bits, std::size_t words,
+                                           std::uint8_t* out) noexcept {
+  for (std::size_t k = 0; k < words; ++k)
+    _mm512_storeu_si512(out + 64 * k, _mm512_maskz_set1_epi8(bits[k], 2));
+}
+#else
+inline void open_row(const std::uint64_t* bits, std::size_t words, std::uint8_t* out) noexcept {
+  for (std::size_t k = 0; k < 64 * words; ++k) out[k] = (bits[k / 64] >> (k % 64) & 1u) != 0 ? 2 : 0;
+}
+#endif
+
+/// Calls finish(i, dots) for every row, where dots lack offset_j: sum_k (s_ik + 1) w_kj, the dot and the sum of a column.
+template <class Finish>
+void open_products(const BitMatrix& x, const Int8Weights& w, const Finish& finish) {
+  constexpr std::size_t R = int8_block_rows(Int8Isa::amx);
+  parallel_for(x.rows(), 16 * R, [&](std::size_t begin, std::size_t end) {
+    const std::size_t width = x.words() * 64;
+    Array<std::uint8_t> bytes(R * width);
+    Array<std::uint8_t> scratch(int8_scratch_bytes(Int8Isa::amx, w));
+    Array<std::int32_t> sums(kInt8Rows * w.padded_cols());
+    for (std::size_t i = begin; i < end; i += R) {
+      const std::size_t rows = std::min(R, end - i);
+      for (std::size_t r = 0; r < rows; ++r) open_row(x.row(i + r), x.words(), bytes.data() + r * width);
+      int8_rows(Int8Isa::amx, {bytes.data(), width, rows, x.words(), nullptr}, w, scratch.data(),
+                sums.data());
+      for (std::size_t r = 0; r < rows; ++r) finish(i + r, sums.data() + r * w.padded_cols());
+    }
+  });
+}
+
 }  // namespace detail
 
 /// What happens to the dots of signs: y_ij = dot_ij beta_i alpha_j + bias_j.
@@ -184,7 +227,8 @@ struct BinaryScales {
 /// Products of signs: dot_ij = sum_k sgn(x_ik) sgn(w_kj) = F - 2 popcount(x_i xor w_j), scaled.
 ///
 /// Shapes   x [N, F] bits, w [F, M] -> y [N, M]
-/// Cost     N M F / 64 words
+/// Cost     N M F / 64 words. With tile registers and 4096 rows or more, bits are opened into bytes block by block and
+///          multiplied; that takes F M bytes for the weights and 32 F per thread
 /// Errors   ShapeError if extents do not fit
 /// Threads  safe to call concurrently on distinct y; result independent of T and of the instruction set
 /// Source   Rastegari et al., XNOR-Net, ECCV 2016
@@ -197,12 +241,28 @@ inline void binary_gemm(const BitMatrix& x, const BinaryWeights& w, const Binary
   detail::check_size_or_empty("binary_gemm", "bias", scales.bias.size(), w.cols());
   if (y.empty()) return;
   if (x.cols() == 0) throw ShapeError("binary_gemm: x has no columns, want at least one");
+  const Isa isa = active_isa();
+  const Array<float> zeros(w.cols(), 0.0f), ones(w.cols(), 1.0f);
+  Array<std::int32_t> offset(w.cols(), 0);
+  const auto finish = [&](std::size_t i, const std::int32_t* dots) {
+    const detail::ProductTerm<std::int32_t> term{dots,
+                                                 offset.data(),
+                                                 scales.alpha.empty() ? ones.data() : scales.alpha.data(),
+                                                 scales.bias.empty() ? zeros.data() : scales.bias.data(),
+                                                 nullptr,
+                                                 0,
+                                                 scales.beta.empty() ? 1.0f : scales.beta[i]};
+    detail::finish_reals(isa, term, w.cols(), y.data() + i * y.stride());
+  };
+  if (detail::opens_bits(x.rows(), w.depth())) {
+    const auto sign = [&](std::size_t k, std::size_t j) { return w.sign(k, j); };
+    const Int8Weights opened(w.depth(), w.cols(), sign);
+    for (std::size_t j = 0; j < w.cols(); ++j) offset[j] = -opened.column_sums()[j];
+    return detail::open_products(x, opened, finish);
+  }
   constexpr std::size_t R = detail::kBinaryRows;
   constexpr std::size_t P = 2 * BinaryWeights::kPanel;
-  const Isa isa = active_isa();
   const std::size_t padded = w.panels() * BinaryWeights::kPanel;
-  const Array<std::int32_t> offset(w.cols(), 0);
-  const Array<float> zeros(w.cols(), 0.0f), ones(w.cols(), 1.0f);
   parallel_for(x.rows(), 16 * R, [&](std::size_t begin, std::size_t end) {
     Array<std::int32_t> dots(R * padded);
     for (std::size_t i = begin; i < end; i += R) {
@@ -213,16 +273,7 @@ inline void binary_gemm(const BitMatrix& x, const BinaryWeights& w, const Binary
         detail::count_bits(isa, from, w.words(), w.panel(j / BinaryWeights::kPanel),
                            {dots.data() + j, padded, static_cast<std::int32_t>(x.cols())});
       }
-      for (std::size_t r = 0; r < rows; ++r) {
-        const detail::ProductTerm term{dots.data() + r * padded,
-                                       offset.data(),
-                                       scales.alpha.empty() ? ones.data() : scales.alpha.data(),
-                                       scales.bias.empty() ? zeros.data() : scales.bias.data(),
-                                       nullptr,
-                                       0,
-                                       scales.beta.empty() ? 1.0f : scales.beta[i + r]};
-        detail::finish_reals(isa, term, w.cols(), y.data() + (i + r) * y.stride());
-      }
+      for (std::size_t r = 0; r < rows; ++r) finish(i + r, dots.data() + r * padded);
     }
   });
 }

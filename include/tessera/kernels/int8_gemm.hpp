@@ -32,7 +32,7 @@ struct CodeRange {
 /// + addend_ij, with zw the weights' zero point.
 ///
 /// Shapes   x [N, K], weights [K, M]; offset [M], multiplier [M], row [N] or empty (1), bias [M] or empty (0), addend
-///          [N, M] or none
+///          [N, M] or none. Weights that are deep have their offsets in deep_offset [M], and offset is empty
 struct Int8Product {
   MatrixView<const std::uint8_t> x;
   const Int8Weights& weights;
@@ -41,13 +41,14 @@ struct Int8Product {
   std::span<const float> row{};
   std::span<const float> bias{};
   MatrixView<const float> addend{};
+  std::span<const std::int64_t> deep_offset{};
 };
 
 /// The sums alone: y_ij = sum_k x_ik w_kj.
 ///
 /// Shapes   x [N, K] unsigned codes, w [K, M] -> y [N, M]
 /// Cost     N K M products; sums of 32 or 48 rows per thread; the same integers at every instruction set
-/// Errors   ShapeError if extents do not fit
+/// Errors   ShapeError if extents do not fit, or for deep weights, whose sums 32 bits may not hold
 /// Threads  safe to call concurrently on distinct y; result independent of T
 void int8_gemm(MatrixView<const std::uint8_t> x, const Int8Weights& w, MatrixView<std::int32_t> y);
 
@@ -60,7 +61,7 @@ void int8_gemm(MatrixView<const std::uint8_t> x, const Int8Weights& w, MatrixVie
 void int8_quantize(MatrixView<const float> x, float factor, std::span<const float> row,
                    const CodeRange& range, MatrixView<std::uint8_t> y);
 
-/// The product's codes in `range`, or its real numbers, without writing sums to memory.
+/// The product's codes in `range`, or its real numbers, without writing sums to memory. Sums are exact at any depth.
 ///
 /// Shapes   -> y [N, M]
 /// Units    codes: multiplier holds s_x s_w,j / s_y; bias and addend are in steps of the output too

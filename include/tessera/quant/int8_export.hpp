@@ -174,10 +174,10 @@ concept Int8Conv = requires(const detail::Int8Exporter& from, const typename Con
 /// The integer network of a trained or calibrated one: GCN, GraphSAGE (mean), GIN or GAT.
 ///
 /// Weights become bytes with a scale per column (or per matrix), a batch norm between a product and its rectifier becomes
-/// part of them, everything else keeps its quantiser. Sums of products are checked against 32 bits here; sums over neighbours are exact
-/// for any degree (`int8_spmm_max_degree`).
+/// part of them, everything else keeps its quantiser. Sums that 32 bits could not hold are split and added in 64: of
+/// products by their depth (`Int8Weights`), over neighbours by the degree (`int8_spmm_max_degree`).
 /// Errors   ConfigError for placements other than fused, more than 8 bits, quantisers that never observed anything, or
-///          networks with norms between layers, residuals or linear ends; ShapeError for products deeper than 32-bit sums allow
+///          networks with norms between layers, residuals or linear ends
 template <Int8Conv Conv, QuantPolicy P>
 Int8Model export_int8(const Quantized<GnnStack<Conv>, P>& model) {
   const auto& options = model.model().options();

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <type_traits>
 
 #include "tessera/core/isa.hpp"
 #include "tessera/kernels/dispatch.hpp"
@@ -39,14 +38,17 @@ inline std::uint8_t code_of(float v, const CodeBounds& to) noexcept {
   return static_cast<std::uint8_t>(bits - 0x4b400000 + to.zero);
 }
 
-/// (sum + offset_j + row_offset) row multiplier_j + bias_j + addend_j. `addend` may be null, `bias` not.
+/// (sum + offset_j + row_offset) row multiplier_j + bias_j + addend_j, sums of 32 bits, or of 64 one number at a time.
+/// `addend` may be null, `bias` not.
+template <class Sum>
 struct ProductTerm {
-  const std::int32_t* sum;
-  const std::int32_t* offset;
+  static constexpr bool kLanes = sizeof(Sum) == 4;
+  const Sum* sum;
+  const Sum* offset;
   const float* multiplier;
   const float* bias;
   const float* addend;
-  std::int32_t row_offset;
+  Sum row_offset;
   float row;
 
   float at(std::size_t j) const noexcept {
@@ -75,9 +77,11 @@ struct ProductTerm {
 };
 
 /// The sum of two products, the second fused.
+template <class Sum>
 struct PairTerm {
-  ProductTerm first;
-  ProductTerm second;
+  static constexpr bool kLanes = ProductTerm<Sum>::kLanes;
+  ProductTerm<Sum> first;
+  ProductTerm<Sum> second;
 
   float at(std::size_t j) const noexcept {
     const float x = static_cast<float>(second.sum[j] + (second.offset[j] + second.row_offset));
@@ -108,6 +112,7 @@ struct PairTerm {
 /// (sum - offset) row + bias_j + (own_j - own_zero) own_factor, sums of 16 or 32 bits. `own` may be null, `bias` not.
 template <class Sum>
 struct NeighborTerm {
+  static constexpr bool kLanes = true;
   const Sum* sum;
   const float* bias;
   const std::uint8_t* own;
@@ -159,6 +164,7 @@ struct NeighborTerm {
 
 /// The same for sums of 64 bits, offset included; one number at a time.
 struct HugeTerm {
+  static constexpr bool kLanes = false;
   const std::int64_t* sum;
   NeighborTerm<std::int32_t> rest;
 
@@ -169,6 +175,7 @@ struct HugeTerm {
 
 /// x_j factor: how real numbers become codes.
 struct RealTerm {
+  static constexpr bool kLanes = true;
   const float* x;
   float factor;
 
@@ -245,7 +252,7 @@ template <class Term>
 void finish_codes(Isa isa, const Term& term, std::size_t cols, const CodeBounds& to,
                   std::uint8_t* out) noexcept {
 #if defined(TESSERA_TARGET_AVX2)
-  if constexpr (!std::is_same_v<Term, HugeTerm>) {
+  if constexpr (Term::kLanes) {
     if (isa == Isa::avx512) return codes_avx512(term, cols, to, out);
     if (isa == Isa::avx2) return codes_avx2(term, cols, to, out);
   }
@@ -258,7 +265,7 @@ void finish_codes(Isa isa, const Term& term, std::size_t cols, const CodeBounds&
 template <class Term>
 void finish_reals(Isa isa, const Term& term, std::size_t cols, float* out) noexcept {
 #if defined(TESSERA_TARGET_AVX2)
-  if constexpr (!std::is_same_v<Term, HugeTerm>) {
+  if constexpr (Term::kLanes) {
     if (isa == Isa::avx512) return reals_avx512(term, cols, out);
     if (isa == Isa::avx2) return reals_avx2(term, cols, out);
   }

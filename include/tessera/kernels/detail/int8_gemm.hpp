@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+#include <vector>
 
 #include "tessera/core/array.hpp"
 #include "tessera/core/config.hpp"
@@ -33,6 +34,8 @@ inline CodeBounds code_bounds(std::string_view operation, const CodeRange& range
 /// One operand of a block: how to reach its rows, and the copy of their ends.
 class Int8Operand {
  public:
+  using Sum = std::int32_t;
+
   Int8Operand(MatrixView<const std::uint8_t> x, const Int8Weights& w, Int8Isa isa)
       : x_(x),
         w_(w),
@@ -71,6 +74,53 @@ class Int8Operand {
   Array<std::int32_t> sums_;
 };
 
+/// The same with sums of 64 bits: the sums of each part of the weights, added.
+class DeepOperand {
+ public:
+  using Sum = std::int64_t;
+
+  DeepOperand(MatrixView<const std::uint8_t> x, const Int8Weights& w, Int8Isa isa)
+      : cols_(w.cols()), row_offset_(kInt8Rows), sums_(kInt8Rows * w.cols()) {
+    std::size_t first = 0;
+    for (const Int8Weights& part : w.parts()) {
+      parts_.emplace_back(x.middle_cols(first, part.depth()), part, isa);
+      first += part.depth();
+    }
+  }
+
+  void run(std::size_t first, std::size_t rows) noexcept {
+    std::fill_n(sums_.data(), rows * cols_, Sum{0});
+    std::fill_n(row_offset_.data(), rows, Sum{0});
+    for (Int8Operand& part : parts_) {
+      part.run(first, rows);
+      for (std::size_t i = 0; i < rows; ++i) {
+        for (std::size_t j = 0; j < cols_; ++j) sums_[i * cols_ + j] += part.row(i)[j];
+        row_offset_[i] += part.row_offset(i);
+      }
+    }
+  }
+  const Sum* row(std::size_t i) const noexcept { return sums_.data() + i * cols_; }
+  Sum row_offset(std::size_t i) const noexcept { return row_offset_[i]; }
+
+ private:
+  std::size_t cols_;
+  std::vector<Int8Operand> parts_;
+  Array<Sum> row_offset_;
+  Array<Sum> sums_;
+};
+
+/// A product's offsets in the width of its sums.
+template <class Sum>
+Array<Sum> column_offsets(const Int8Product& p) {
+  Array<Sum> out(p.weights.cols());
+  if (p.weights.deep()) {
+    std::copy(p.deep_offset.begin(), p.deep_offset.end(), out.begin());
+  } else {
+    std::copy(p.offset.begin(), p.offset.end(), out.begin());
+  }
+  return out;
+}
+
 /// Calls body(begin, end) over the rows: some 2^23 products each, in whole blocks.
 template <class Body>
 void for_int8_rows(Int8Isa isa, std::size_t rows, std::size_t products_per_row, Body&& body) {
@@ -83,7 +133,8 @@ inline void check_product(std::string_view operation, const Int8Product& p, std:
                           std::size_t cols) {
   check_shape(operation, "x", p.x, rows, p.weights.depth());
   check_size(operation, "weights.cols()", p.weights.cols(), cols);
-  check_size(operation, "offset", p.offset.size(), cols);
+  check_size(operation, "offset", p.offset.size(), p.weights.deep() ? 0 : cols);
+  check_size(operation, "deep_offset", p.deep_offset.size(), p.weights.deep() ? cols : 0);
   check_size(operation, "multiplier", p.multiplier.size(), cols);
   check_size_or_empty(operation, "row", p.row.size(), rows);
   check_size_or_empty(operation, "bias", p.bias.size(), cols);
@@ -100,42 +151,56 @@ inline void check_pair(std::string_view operation, const Int8Product& first, con
 }
 
 /// Calls finish(i, term) for every row; `second` may be null.
-template <class Finish>
-void int8_products(const Int8Product& first, const Int8Product* second, std::size_t rows, Finish&& finish) {
+template <class Operand, class Finish>
+void run_products(const Int8Product& first, const Int8Product* second, std::size_t rows, Finish&& finish) {
+  using Sum = typename Operand::Sum;
   const Int8Isa isa = active_int8_isa();
   const std::size_t work =
       first.weights.cols() * (first.weights.depth() + (second == nullptr ? 0 : second->weights.depth()));
   const Array<float> zeros(first.bias.empty() || second != nullptr ? first.weights.cols() : 0, 0.0f);
-  const auto term = [&](const Int8Product& p, const Int8Operand& o, std::size_t i, std::size_t k) {
-    return ProductTerm{o.row(k),
-                       p.offset.data(),
-                       p.multiplier.data(),
-                       p.bias.empty() ? zeros.data() : p.bias.data(),
-                       p.addend.data() == nullptr ? nullptr : p.addend.data() + i * p.addend.stride(),
-                       o.row_offset(k),
-                       p.row.empty() ? 1.0f : p.row[i]};
+  const Array<Sum> offset = column_offsets<Sum>(first);
+  const Array<Sum> second_offset = second == nullptr ? Array<Sum>() : column_offsets<Sum>(*second);
+  const auto term = [&](const Int8Product& p, const Array<Sum>& of, const Operand& o, std::size_t i,
+                        std::size_t k) {
+    return ProductTerm<Sum>{o.row(k),
+                            of.data(),
+                            p.multiplier.data(),
+                            p.bias.empty() ? zeros.data() : p.bias.data(),
+                            p.addend.data() == nullptr ? nullptr : p.addend.data() + i * p.addend.stride(),
+                            o.row_offset(k),
+                            p.row.empty() ? 1.0f : p.row[i]};
   };
   for_int8_rows(isa, rows, work, [&](std::size_t begin, std::size_t end) {
     const std::size_t step = int8_block_rows(isa);
-    Int8Operand a(first.x, first.weights, isa);
+    Operand a(first.x, first.weights, isa);
     if (second == nullptr) {
       for (std::size_t i = begin; i < end; i += step) {
         const std::size_t count = std::min(step, end - i);
         a.run(i, count);
-        for (std::size_t k = 0; k < count; ++k) finish(i + k, term(first, a, i + k, k));
+        for (std::size_t k = 0; k < count; ++k) finish(i + k, term(first, offset, a, i + k, k));
       }
       return;
     }
-    Int8Operand b(second->x, second->weights, isa);
+    Operand b(second->x, second->weights, isa);
     for (std::size_t i = begin; i < end; i += step) {
       const std::size_t count = std::min(step, end - i);
       a.run(i, count);
       b.run(i, count);
       for (std::size_t k = 0; k < count; ++k) {
-        finish(i + k, PairTerm{term(first, a, i + k, k), term(*second, b, i + k, k)});
+        finish(i + k,
+               PairTerm<Sum>{term(first, offset, a, i + k, k), term(*second, second_offset, b, i + k, k)});
       }
     }
   });
+}
+
+template <class Finish>
+void int8_products(const Int8Product& first, const Int8Product* second, std::size_t rows, Finish&& finish) {
+  if (first.weights.deep() || (second != nullptr && second->weights.deep())) {
+    run_products<DeepOperand>(first, second, rows, finish);
+  } else {
+    run_products<Int8Operand>(first, second, rows, finish);
+  }
 }
 
 }  // namespace detail
@@ -144,6 +209,10 @@ TESSERA_DEFINE void int8_gemm(MatrixView<const std::uint8_t> x, const Int8Weight
                               MatrixView<std::int32_t> y) {
   detail::check_shape("int8_gemm", "x", x, y.rows(), w.depth());
   detail::check_size("int8_gemm", "weights.cols()", w.cols(), y.cols());
+  if (w.deep()) {
+    throw ShapeError(message("int8_gemm: w has ", w.depth(), " rows, want at most ",
+                             Int8Weights::max_depth(w.zero_point()), " for sums of 32 bits"));
+  }
   if (y.empty()) return;
   const Int8Isa isa = active_int8_isa();
   detail::for_int8_rows(isa, y.rows(), w.depth() * w.cols(), [&](std::size_t begin, std::size_t end) {

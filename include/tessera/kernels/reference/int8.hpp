@@ -23,25 +23,26 @@ inline std::uint8_t code_of(float v, const CodeRange& range) {
                                    range.zero_point);
 }
 
-/// One element of int8_linear.
-inline float int8_linear_at(const Int8Product& p, std::size_t i, std::size_t j) {
-  std::int64_t sum = p.offset[j];
+/// The sum of one element of a product, its offset included.
+inline std::int64_t int8_product_sum_at(const Int8Product& p, std::size_t i, std::size_t j) {
+  std::int64_t sum = p.weights.deep() ? p.deep_offset[j] : p.offset[j];
   for (std::size_t k = 0; k < p.x.cols(); ++k) {
     sum += std::int64_t{p.x(i, k)} * (p.weights.code(k, j) - p.weights.zero_point());
   }
-  const float x = static_cast<float>(sum) * (p.row.empty() ? 1.0f : p.row[i]);
+  return sum;
+}
+
+/// One element of int8_linear.
+inline float int8_linear_at(const Int8Product& p, std::size_t i, std::size_t j) {
+  const float x = static_cast<float>(int8_product_sum_at(p, i, j)) * (p.row.empty() ? 1.0f : p.row[i]);
   const float v = std::fma(x, p.multiplier[j], p.bias.empty() ? 0.0f : p.bias[j]);
   return p.addend.data() == nullptr ? v : v + p.addend(i, j);
 }
 
 /// One element of int8_linear_pair.
 inline float int8_pair_at(const Int8Product& first, const Int8Product& second, std::size_t i, std::size_t j) {
-  const Int8Product steps{second.x, second.weights, second.offset, second.multiplier};
-  std::int64_t sum = steps.offset[j];
-  for (std::size_t k = 0; k < steps.x.cols(); ++k) {
-    sum += std::int64_t{steps.x(i, k)} * (steps.weights.code(k, j) - steps.weights.zero_point());
-  }
-  return std::fma(static_cast<float>(sum), steps.multiplier[j], int8_linear_at(first, i, j));
+  return std::fma(static_cast<float>(int8_product_sum_at(second, i, j)), second.multiplier[j],
+                  int8_linear_at(first, i, j));
 }
 
 /// One element of int8_spmm.

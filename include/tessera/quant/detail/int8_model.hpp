@@ -24,23 +24,32 @@ namespace detail {
 /// Numbers of columns for one product: what the zero points and scales make of its sums.
 struct Int8Columns {
   Array<std::int32_t> offset;
+  Array<std::int64_t> deep_offset;
   Array<float> multiplier;
   Array<float> bias;
 
   /// Codes of `in` times `map`, in steps of `step`.
   Int8Columns(const Int8Quantizer& in, const Int8Map& map, float step)
-      : offset(map.weights.cols()), multiplier(map.weights.cols()), bias(map.weights.cols()) {
-    const std::int32_t zero = in.range.zero_point;
-    const auto constant = static_cast<std::int32_t>(map.weights.depth()) * zero * map.weights.zero_point();
-    for (std::size_t j = 0; j < offset.size(); ++j) {
-      offset[j] = constant - zero * map.weights.column_sums()[j];
+      : offset(map.weights.deep() ? 0 : map.weights.cols()),
+        deep_offset(map.weights.deep() ? map.weights.cols() : 0),
+        multiplier(map.weights.cols()),
+        bias(map.weights.cols()) {
+    const std::int64_t zero = in.range.zero_point;
+    const auto constant = static_cast<std::int64_t>(map.weights.depth()) * zero * map.weights.zero_point();
+    for (std::size_t j = 0; j < multiplier.size(); ++j) {
+      const std::int64_t sum = constant - zero * map.weights.column_sums()[j];
+      if (map.weights.deep()) {
+        deep_offset[j] = sum;
+      } else {
+        offset[j] = static_cast<std::int32_t>(sum);
+      }
       multiplier[j] = static_cast<float>(static_cast<double>(in.scale) * static_cast<double>(map.scale[j]) /
                                          static_cast<double>(step));
       bias[j] = static_cast<float>(static_cast<double>(map.bias[j]) / static_cast<double>(step));
     }
   }
   Int8Product product(MatrixView<const std::uint8_t> x, const Int8Map& map) const {
-    return {x, map.weights, offset, multiplier, {}, bias, {}};
+    return {x, map.weights, offset, multiplier, {}, bias, {}, deep_offset};
   }
 };
 
@@ -183,16 +192,22 @@ inline void run_int8_gin(const Int8Layer& l, const CsrView<>& a, MatrixView<cons
 inline void int8_scores(const Int8Layer& l, MatrixView<const std::uint8_t> z, Tensor<float>& source,
                         Tensor<float>& target) {
   const std::size_t width = z.cols() / l.heads;
+  const std::size_t part = Int8Weights::max_depth(0);  // columns whose sums 32 bits hold
   const std::int32_t zero = l.codes[1].range.zero_point;
   const float step[2] = {l.codes[1].scale * l.attention_scale[0], l.codes[1].scale * l.attention_scale[1]};
   parallel_for(z.rows(), 256, [&](std::size_t i, std::size_t end) {
     for (; i < end; ++i) {
       const std::uint8_t* const q = z.row(i).data();
       for (std::size_t h = 0; h < l.heads; ++h) {
-        std::int32_t sum[2] = {0, 0};
-        for (std::size_t f = h * width; f < (h + 1) * width; ++f) {
-          sum[0] += (q[f] - zero) * l.attention[f];
-          sum[1] += (q[f] - zero) * l.attention[z.cols() + f];
+        std::int64_t sum[2] = {0, 0};
+        for (std::size_t first = h * width, last = (h + 1) * width; first < last; first += part) {
+          std::int32_t some[2] = {0, 0};
+          for (std::size_t f = first; f < std::min(last, first + part); ++f) {
+            some[0] += (q[f] - zero) * l.attention[f];
+            some[1] += (q[f] - zero) * l.attention[z.cols() + f];
+          }
+          sum[0] += some[0];
+          sum[1] += some[1];
         }
         source(i, h) = static_cast<float>(sum[0]) * step[0];
         target(i, h) = static_cast<float>(sum[1]) * step[1];
