@@ -9,6 +9,7 @@
 #include "tessera/graph/builders.hpp"
 #include "tessera/graph/normalization.hpp"
 #include "tessera/nn/layers/gin_conv.hpp"
+#include "tessera/nn/nets/egc_net.hpp"
 #include "tessera/nn/nets/gat_net.hpp"
 #include "tessera/nn/nets/gcn_net.hpp"
 #include "tessera/nn/nets/gin_net.hpp"
@@ -23,6 +24,17 @@ namespace tessera::testing {
 template <class Net>
 Net small_net(std::size_t layers, std::size_t in = 6, std::size_t out = 4) {
   return Net({.in = in, .hidden = 8, .out = out, .layers = layers, .dropout = 0.0f, .seed = 5});
+}
+
+template <>
+inline EgcNet<> small_net<EgcNet<>>(std::size_t layers, std::size_t in, std::size_t out) {
+  return EgcNet<>({.in = in,
+                   .hidden = 8,
+                   .out = out,
+                   .layers = layers,
+                   .dropout = 0.0f,
+                   .seed = 5,
+                   .conv = {.heads = 2, .bases = 3}});
 }
 
 /// A random symmetric graph with one hub (node 0) and one node without neighbours (the last), prepared for a model.
