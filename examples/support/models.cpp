@@ -119,7 +119,7 @@ AnyModel<> gat_ends(const Options& o, const Sizes& sizes) {
 
 AnyModel<> gin_ends(const Options& o, const Sizes& sizes) {
   auto net = between_ends<tessera::GinNet<>>(o, sizes);
-  net.conv.mlp_layers = 1;
+  net.input_dropout = false;
   return tessera::GinNet<>(net);
 }
 

@@ -16,7 +16,8 @@ struct Sizes {
   std::uint64_t seed;
 };
 
-/// The options every stack of layers has.
+/// The options every stack of layers has. Graph isomorphism layers are one map without a norm, behind dropout: with few
+/// labelled nodes the norm of two maps, over all nodes, fits those and little else.
 template <class Net>
 typename Net::Options stack_options(const Options& o, const Sizes& sizes) {
   typename Net::Options net{.in = sizes.features,
@@ -28,6 +29,10 @@ typename Net::Options stack_options(const Options& o, const Sizes& sizes) {
   net.residual = o.residual;
   net.seed = sizes.seed;
   net.decay_first_layer_only = o.decay == "first";
+  if constexpr (requires { net.conv.mlp_layers; }) {
+    net.conv.mlp_layers = 1;
+    net.input_dropout = true;
+  }
   return net;
 }
 
