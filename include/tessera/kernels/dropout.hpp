@@ -76,21 +76,14 @@ TESSERA_ALWAYS_INLINE void multiply_high_low(const Simd<std::uint32_t, kDropoutL
   low = reinterpret_cast<Lanes>((even & 0xffffffffu) | (odd << 32));
 }
 
-/// philox4x32 for the sixteen groups of one block of 128 columns. Spelt in vectors: what optimisers make of the loops
-/// over lanes differs between levels by a factor of five.
-TESSERA_ALWAYS_INLINE void dropout_words(const DropoutMask& mask, std::size_t i, std::size_t block,
-                                         DropoutWords& out) noexcept {
-  using Lanes = Simd<std::uint32_t, kDropoutLanes>;
-  Lanes c0, c1, c2, c3;
-  simd_fill<kDropoutLanes>(c0, static_cast<std::uint32_t>(i));
-  simd_fill<kDropoutLanes>(c1, mask.call);
-  simd_fill<kDropoutLanes>(c3, static_cast<std::uint32_t>(std::uint64_t{i} >> 32));
-  for (std::size_t lane = 0; lane < kDropoutLanes; ++lane) {
-    c2[lane] = static_cast<std::uint32_t>(block * kDropoutLanes + lane);
-  }
-  RngKey key = mask.key;
+/// philox4x32 for the sixteen counters {c0, c1, c2, c3}; words 0 to 3 of lane l go to out.word[0..3][l]. Spelt in
+/// vectors: what optimisers make of the loops over lanes differs between levels by a factor of five.
+TESSERA_ALWAYS_INLINE void philox_lanes(RngKey key, Simd<std::uint32_t, kDropoutLanes>& c0,
+                                        Simd<std::uint32_t, kDropoutLanes>& c1,
+                                        Simd<std::uint32_t, kDropoutLanes>& c2,
+                                        Simd<std::uint32_t, kDropoutLanes>& c3, DropoutWords& out) noexcept {
   for (int round = 0; round < 10; ++round) {
-    Lanes high0, low0, high1, low1;
+    Simd<std::uint32_t, kDropoutLanes> high0, low0, high1, low1;
     multiply_high_low(c0, 0xD2511F53u, high0, low0);
     multiply_high_low(c2, 0xCD9E8D57u, high1, low1);
     c0 = high1 ^ c1 ^ key.lo;
@@ -104,6 +97,19 @@ TESSERA_ALWAYS_INLINE void dropout_words(const DropoutMask& mask, std::size_t i,
   simd_store<kDropoutLanes, std::uint32_t>(out.word[1], c1);
   simd_store<kDropoutLanes, std::uint32_t>(out.word[2], c2);
   simd_store<kDropoutLanes, std::uint32_t>(out.word[3], c3);
+}
+
+/// The words of the sixteen groups of one block of 128 columns.
+TESSERA_ALWAYS_INLINE void dropout_words(const DropoutMask& mask, std::size_t i, std::size_t block,
+                                         DropoutWords& out) noexcept {
+  Simd<std::uint32_t, kDropoutLanes> c0, c1, c2, c3;
+  simd_fill<kDropoutLanes>(c0, static_cast<std::uint32_t>(i));
+  simd_fill<kDropoutLanes>(c1, mask.call);
+  simd_fill<kDropoutLanes>(c3, static_cast<std::uint32_t>(std::uint64_t{i} >> 32));
+  for (std::size_t lane = 0; lane < kDropoutLanes; ++lane) {
+    c2[lane] = static_cast<std::uint32_t>(block * kDropoutLanes + lane);
+  }
+  philox_lanes(mask.key, c0, c1, c2, c3, out);
 }
 
 /// y = kept ? y * scale : 0 for sixteen columns whose bits stand in `word` from `shift` on.

@@ -36,33 +36,6 @@ constexpr bool edge_dropout_keeps(const DropoutMask& mask, NodeId i, NodeId j, s
 
 namespace detail {
 
-/// Sixteen philox4x32 at once; words 0 to 3 of lane l go to out.word[0..3][l].
-TESSERA_ALWAYS_INLINE void philox_lanes(RngKey key, const std::uint32_t* counter0, std::uint32_t counter1,
-                                        std::uint32_t counter2, const std::uint32_t* counter3,
-                                        DropoutWords& out) noexcept {
-  using Lanes = Simd<std::uint32_t, kDropoutLanes>;
-  Lanes c0, c1{}, c2{}, c3;
-  simd_load<kDropoutLanes, std::uint32_t>(c0, counter0);
-  simd_load<kDropoutLanes, std::uint32_t>(c3, counter3);
-  c1 += counter1;
-  c2 += counter2;
-  for (int round = 0; round < 10; ++round) {
-    Lanes high0, low0, high1, low1;
-    multiply_high_low(c0, 0xD2511F53u, high0, low0);
-    multiply_high_low(c2, 0xCD9E8D57u, high1, low1);
-    c0 = high1 ^ c1 ^ key.lo;
-    c1 = low1;
-    c2 = high0 ^ c3 ^ key.hi;
-    c3 = low0;
-    key.lo += 0x9E3779B9u;
-    key.hi += 0xBB67AE85u;
-  }
-  simd_store<kDropoutLanes, std::uint32_t>(out.word[0], c0);
-  simd_store<kDropoutLanes, std::uint32_t>(out.word[1], c1);
-  simd_store<kDropoutLanes, std::uint32_t>(out.word[2], c2);
-  simd_store<kDropoutLanes, std::uint32_t>(out.word[3], c3);
-}
-
 /// factor[k * heads + h] = kept ? 1 / (1 - p) : 0 for the entries of one row, or of one row of the transpose.
 ///
 /// `own` is the row, col[k] the other end; `transposed` says that the row is the source. `group` counts eights
@@ -74,15 +47,18 @@ TESSERA_ALWAYS_INLINE void edge_dropout_factors(const DropoutMask& mask, std::si
   static_assert(kHeads <= 8);
   const std::uint32_t threshold = dropout_threshold(mask);
   const T scale = dropout_scale<T>(mask);
-  std::uint32_t self[kDropoutLanes];
+  using Lanes = Simd<std::uint32_t, kDropoutLanes>;
   std::uint32_t other[kDropoutLanes] = {};
-  std::fill_n(self, kDropoutLanes, own);
   DropoutWords words;
   for (std::size_t first = 0; first < count; first += kDropoutLanes) {
     const std::size_t lanes = std::min(kDropoutLanes, count - first);
     std::copy_n(col + first, lanes, other);
-    philox_lanes(mask.key, transposed ? self : other, mask.call, static_cast<std::uint32_t>(group),
-                 transposed ? other : self, words);
+    Lanes source, call, eights, target;
+    simd_load<kDropoutLanes, std::uint32_t>(transposed ? target : source, other);
+    simd_fill<kDropoutLanes>(transposed ? source : target, own);
+    simd_fill<kDropoutLanes>(call, mask.call);
+    simd_fill<kDropoutLanes>(eights, static_cast<std::uint32_t>(group));
+    philox_lanes(mask.key, source, call, eights, target, words);
     for (std::size_t l = 0; l < lanes; ++l) {
       T* const to = factor + (first + l) * kHeads;
       for (std::size_t h = 0; h < kHeads; ++h) {

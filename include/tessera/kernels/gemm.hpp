@@ -178,9 +178,18 @@ void gemm_columns_of_a(MatrixView<const T> a, MatrixView<const T> b, MatrixView<
     const std::size_t count = (end - begin) * cols;
     for (std::size_t r = 1; r < plan.blocks; ++r) add_run(isa, sum + r * rows * cols, count, sum);
     for (std::size_t i = begin; i < end; ++i) {
+      const T* const from = partial.data() + i * cols;
+      if (!swapped) {
+        if (accumulate == Accumulate::yes) {
+          add_run(isa, from, cols, c.row(i).data());
+        } else {
+          std::copy_n(from, cols, c.row(i).data());
+        }
+        continue;
+      }
       for (std::size_t j = 0; j < cols; ++j) {
-        T& to = swapped ? c.data()[j * c.stride() + i] : c.data()[i * c.stride() + j];
-        to = accumulate == Accumulate::yes ? to + partial[i * cols + j] : partial[i * cols + j];
+        T& to = c.data()[j * c.stride() + i];
+        to = accumulate == Accumulate::yes ? to + from[j] : from[j];
       }
     }
   });

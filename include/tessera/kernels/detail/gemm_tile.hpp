@@ -84,7 +84,7 @@ TESSERA_ALWAYS_INLINE void pack_panels(MatrixView<const T> b, std::size_t k0, st
     const std::size_t padded = plan.padded_width(p);
     const T* from = b.data() + k0 * b.stride() + plan.first_col(p);
     for (std::size_t k = 0; k < depth; ++k, from += b.stride(), out += padded) {
-      std::copy_n(from, width, out);
+      copy_vectors(from, width, out);
       std::fill_n(out + width, padded - width, T{0});
     }
   }
@@ -122,7 +122,8 @@ TESSERA_ALWAYS_INLINE void pack_columns(MatrixView<const T> a, std::size_t k0, s
       if (count == kGemmRowStep) {
         __builtin_memcpy(out, from, kGemmRowStep * sizeof(T));
       } else {
-        for (std::size_t m = 0; m < kGemmRowStep; ++m) out[m] = m < count ? from[m] : T{0};
+        __builtin_memset(out, 0, kGemmRowStep * sizeof(T));
+        copy_vectors(from, count, out);
       }
     }
   }
@@ -174,7 +175,7 @@ TESSERA_ALWAYS_INLINE void gemm_panel(const T* a, std::size_t lda, std::size_t r
       continue;
     }
     alignas(64) T edge_a[kTransposed ? 1 : R * kGemmDepth];
-    alignas(64) T edge_c[R * V * W];
+    alignas(64) T edge_c[R * V * W] = {};
     if (!kTransposed && count < R) {
       for (std::size_t m = 0; m < R; ++m) {
         for (std::size_t k = 0; k < depth; ++k)
@@ -183,12 +184,9 @@ TESSERA_ALWAYS_INLINE void gemm_panel(const T* a, std::size_t lda, std::size_t r
       tile_a = edge_a;
       tile_lda = depth;
     }
-    gemm_micro_kernel<kTransposed, W, R, V>(tile_a, tile_lda, panel, depth, edge_c, V * W, false);
-    for (std::size_t m = 0; m < count; ++m) {
-      const T* const from = edge_c + m * (V * W);
-      T* const to = tile_c + m * ldc;
-      for (std::size_t j = 0; j < width; ++j) to[j] = add ? to[j] + from[j] : from[j];
-    }
+    for (std::size_t m = 0; add && m < count; ++m) copy_vectors(tile_c + m * ldc, width, edge_c + m * V * W);
+    gemm_micro_kernel<kTransposed, W, R, V>(tile_a, tile_lda, panel, depth, edge_c, V * W, add);
+    for (std::size_t m = 0; m < count; ++m) copy_vectors(edge_c + m * V * W, width, tile_c + m * ldc);
   }
 }
 

@@ -133,6 +133,24 @@ TESSERA_ALWAYS_INLINE void for_vectors(std::size_t count, Body&& body) {
   for (; j < count; ++j) body.template operator()<1>(j);
 }
 
+/// to[j] = from[j], without a call and in few vectors: the last one of each width overlaps the one before it.
+///
+/// Shapes   the runs may not overlap
+template <class T, std::size_t W = 64 / sizeof(T)>
+TESSERA_ALWAYS_INLINE void copy_vectors(const T* from, std::size_t count, T* to) noexcept {
+  if (count < W) {
+    if constexpr (W > 1) copy_vectors<T, W / 2>(from, count, to);
+    return;
+  }
+  const auto copy = [=](std::size_t j) TESSERA_INLINE_LAMBDA {
+    Simd<T, W> value;
+    simd_load<W, T>(value, from + j);
+    simd_store<W, T>(to + j, value);
+  };
+  for (std::size_t j = 0; j + W < count; j += W) copy(j);
+  copy(count - W);
+}
+
 /// to[j] += from[j].
 template <class T>
 TESSERA_ALWAYS_INLINE void add_vectors(const T* from, std::size_t count, T* to) {
