@@ -20,15 +20,13 @@
 #include <utility>
 #include <vector>
 
+#include "support/graph_data.hpp"
 #include "support/graph_models.hpp"
 #include "support/policies.hpp"
 #include "support/program.hpp"
 #include "support/quant_choice.hpp"
-#include "tessera/core/rng.hpp"
-#include "tessera/graph/builders.hpp"
 #include "tessera/graph/folds.hpp"
 #include "tessera/graph/graph_dataset_view.hpp"
-#include "tessera/io/load_graphs.hpp"
 #include "tessera/nn/layers/pna_conv.hpp"
 #include "tessera/nn/losses/squared_error.hpp"
 #include "tessera/nn/optim/adam.hpp"
@@ -106,59 +104,6 @@ void add_options(CLI::App& app, Options& o) {
   o.quant.add_to(app);
   app.add_option("--report", o.report, "Write the result as JSON");
   app.add_flag("--quiet", o.quiet, "No progress on stderr");
-}
-
-/// Rings (class 0) and stars (class 1) of 5 to 24 nodes with up to as many extra links; every node's feature is 1.
-tessera::GraphDataset rings_and_stars(std::size_t graphs, std::uint64_t seed) {
-  tessera::GraphDataset data;
-  data.name = "rings and stars (generated, G=" + std::to_string(graphs) + ")";
-  std::vector<tessera::NodeId> source;
-  std::vector<tessera::NodeId> target;
-  std::size_t n = 0;
-  for (std::size_t g = 0; g < graphs; ++g) {
-    tessera::CounterRng rng(tessera::make_key(seed, 0, tessera::Purpose::generate), 0, g);
-    const std::size_t size = 5 + static_cast<std::size_t>(rng.below(20));
-    const auto link = [&](std::size_t u, std::size_t v) {
-      source.push_back(static_cast<tessera::NodeId>(n + u));
-      target.push_back(static_cast<tessera::NodeId>(n + v));
-    };
-    for (std::size_t i = 1; i < size; ++i) link(i, g % 2 == 0 ? i - 1 : 0);
-    if (g % 2 == 0) link(0, size - 1);
-    for (std::uint64_t extra = rng.below(size); extra > 0; --extra) {
-      link(static_cast<std::size_t>(rng.below(size)), static_cast<std::size_t>(rng.below(size)));
-    }
-    n += size;
-    data.node_ptr.push_back(n);
-    data.targets.classes.push_back(static_cast<std::int32_t>(g % 2));
-    data.roles.push_back(tessera::Role::none);
-  }
-  data.targets.num_classes = 2;
-  data.graph = tessera::build_csr(n, {source, target, {}},
-                                  {.symmetrize = true, .self_loops = tessera::SelfLoops::drop})
-                   .graph;
-  data.features = tessera::Tensor<float>::filled(n, 1, 1.0f);
-  return data;
-}
-
-/// One column per degree up to 64 and one for all above: the features of graphs that have none.
-tessera::Tensor<float> degree_columns(const tessera::CsrGraph& graph) {
-  std::size_t largest = 0;
-  for (std::size_t i = 0; i < graph.num_nodes(); ++i) largest = std::max(largest, graph.degree(i));
-  const std::size_t columns = std::min<std::size_t>(largest, 65) + 1;
-  auto out = tessera::Tensor<float>::zeros(graph.num_nodes(), columns);
-  for (std::size_t i = 0; i < graph.num_nodes(); ++i) out(i, std::min(graph.degree(i), columns - 1)) = 1.0f;
-  return out;
-}
-
-tessera::GraphDataset load(const Options& o) {
-  tessera::GraphDataset data =
-      o.data.empty() ? rings_and_stars(o.graphs, o.seed) : tessera::io::load_graphs(o.data);
-  if (!data.categories.empty()) data.features = tessera::one_hot(data.features.view(), data.categories);
-  if (data.num_features() == 0) data.features = degree_columns(data.graph);
-  if (!data.edge_categories.empty()) {
-    data.edge_features = tessera::one_hot(data.edge_features.view(), data.edge_categories);
-  }
-  return data;
 }
 
 struct GraphLoss {
@@ -266,7 +211,7 @@ void run(Options o, examples::ExitCode& on_error) {
                     {"bits", static_cast<std::int64_t>(o.quantize == "none" ? 32 : o.bits)},
                     {"seed", static_cast<std::int64_t>(o.seed)}};
   const examples::Timer timer;
-  const tessera::GraphDataset data = load(o);
+  const tessera::GraphDataset data = examples::load_graph_data(o.data, o.graphs, o.seed);
   tessera::validate(data);
   if (o.model.model == "gine" && data.edge_features.cols() == 0) {
     throw tessera::ConfigError(tessera::message("--model gine: ", data.name, " has no edge features"));
