@@ -88,11 +88,9 @@ class CpfStudent {
   void reset_parameters(std::uint64_t seed) {
     const RngKey key = make_key(seed, 0, Purpose::init);
     for (T& a : block_.values().subspan(alpha_.offset, alpha_.rows)) a = T{0};
-    glorot_uniform(block_.value(score_), {key, static_cast<std::uint32_t>(score_.index)});
-    for (const LinearLayer<T>& lin : lins_) {
-      lin.reset_parameters(block_, key);
-      glorot_uniform(block_.value(lin.weight()), {key, static_cast<std::uint32_t>(lin.weight().index)});
-    }
+    // Glorot's for a ReLU, as the authors start the scores; their perceptron starts as PyTorch's linear maps do.
+    glorot_uniform(block_.value(score_), {key, static_cast<std::uint32_t>(score_.index)}, std::sqrt(2.0));
+    for (const LinearLayer<T>& lin : lins_) lin.reset_parameters(block_, key);
     block_.zero_grads();
   }
   ParameterBlock<T>& parameters() noexcept { return block_; }
