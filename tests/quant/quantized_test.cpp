@@ -131,9 +131,13 @@ TEST_CASE("quantizers stand where the placement says", "[quant]") {
         Names{"message*", "aggregate*", "input", "weight", "product", "input.1", "weight.1", "product.1"});
   CHECK(points<SageNet<>>(Placement::faithful) ==
         Names{"input*", "weight", "message*", "aggregate*", "weight.1", "product*"});
+  CHECK(points<EgcNet<>>(Placement::faithful) == Names{"input*", "weight", "weight.1", "product*",
+                                                       "features*", "features.1*", "aggregate*", "update*"});
   CHECK(points<GcnNet<>>(Placement::fused) == Names{"input*", "weight", "features*"});
   CHECK(points<GatNet<>>(Placement::fused) ==
         Names{"input*", "weight", "features*", "attention", "attention.1", "share*"});
+  CHECK(points<EgcNet<>>(Placement::fused) ==
+        Names{"input*", "weight", "weight.1", "features*", "features.1*"});
   CHECK(points<GinNet<>>(Placement::fused) == Names{"input*", "input.1", "weight", "input.2", "weight.1"});
   CHECK(points<SageNet<>>(Placement::fused) == Names{"input*", "weight", "input.1*", "weight.1"});
 }
@@ -144,6 +148,7 @@ TEST_CASE("fine codes change little, gradients included", "[quant]") {
   check_fine_codes<GatNet<>>(placement);
   check_fine_codes<SageNet<>>(placement);
   check_fine_codes<GinNet<>>(placement);
+  check_fine_codes<EgcNet<>>(placement);
 }
 
 TEST_CASE("inference ignores protection and changes nothing", "[quant]") {

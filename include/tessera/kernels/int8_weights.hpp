@@ -101,14 +101,16 @@ class Int8Weights {
     panels_ = (wanted + 2 * kPanel - 1) / (2 * kPanel) * 2;
     packed_.assign(panels_ * steps_ * kDepthStep * kPanel, 0);
     sums_.assign(cols_, 0);
-    for (std::size_t k = 0; k < depth_; ++k) {
-      for (std::size_t j = 0; j < cols_; ++j) {
-        const auto value = static_cast<std::int8_t>(code(first + k, j));
-        packed_[position(k, j)] = value;
-        sums_[j] += value;
+    for (std::size_t begin = 0; begin < cols_; begin += kPanel) {
+      for (std::size_t k = 0; k < depth_; ++k) {
+        for (std::size_t j = begin; j < std::min(cols_, begin + kPanel); ++j) {
+          const auto value = static_cast<std::int8_t>(code(first + k, j));
+          packed_[position(k, j)] = value;
+          sums_[j] += value;
+        }
       }
-      if (zero_point_ != 0) packed_[position(k, cols_)] = 1;
     }
+    for (std::size_t k = 0; k < depth_ && zero_point_ != 0; ++k) packed_[position(k, cols_)] = 1;
   }
   static void check(std::size_t depth, std::int32_t zero_point) {
     if (zero_point < -128 || zero_point > 127) {
