@@ -19,6 +19,17 @@
 
 #include "tessera/core/array.hpp"
 
+#if defined(__SANITIZE_THREAD__)
+#define TESSERA_WATCHED_LOOPS 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TESSERA_WATCHED_LOOPS 1
+#endif
+#endif
+#ifdef TESSERA_WATCHED_LOOPS
+#include <sanitizer/tsan_interface.h>
+#endif
+
 // The only header that includes oneTBB. Every loop here cuts its range into blocks that depend on the range
 // alone, so whatever a body computes per block is the same for any number of threads.
 //
@@ -54,10 +65,62 @@ decltype(auto) in_arena(std::size_t threads, F&& body) {
 
 namespace detail {
 
+#ifdef TESSERA_WATCHED_LOOPS
+/// Tells the thread sanitizer what it cannot see in oneTBB, which is not built with it: what a caller did happens
+/// before the tasks it starts, and these before it goes on. Nothing in other builds.
+class ForkJoin {
+ public:
+  ForkJoin() { __tsan_release(&begin_); }
+  ~ForkJoin() { __tsan_acquire(&end_); }
+  ForkJoin(const ForkJoin&) = delete;
+  ForkJoin& operator=(const ForkJoin&) = delete;
+
+  /// A task's bounds; on its stack.
+  class Task {
+   public:
+    explicit Task(ForkJoin& order) : end_(&order.end_) { __tsan_acquire(&order.begin_); }
+    ~Task() { __tsan_release(end_); }
+    Task(const Task&) = delete;
+    Task& operator=(const Task&) = delete;
+
+   private:
+    char* end_;
+  };
+
+ private:
+  char begin_ = 0, end_ = 0;
+};
+
+/// What oneTBB runs. It reads itself, which oneTBB has copied unseen, before anything can be told: unwatched.
+struct WatchedBlock {
+  void (*body)(void*, std::size_t);
+  void* context;
+  ForkJoin* order;
+  __attribute__((no_sanitize_thread)) void operator()(std::size_t block) const {
+    const ForkJoin::Task task(*order);
+    body(context, block);
+  }
+};
+template <class F>
+struct WatchedCall {
+  F* body;
+  ForkJoin* order;
+  __attribute__((no_sanitize_thread)) void operator()() const {
+    const ForkJoin::Task task(*order);
+    (*body)();
+  }
+};
+#endif
+
 /// One compiled loop for every body: a block is coarse, so an indirect call per block costs nothing, and
 /// oneTBB's templates are instantiated once per program part instead of once per loop.
 inline void run_blocks(std::size_t blocks, void (*body)(void*, std::size_t), void* context) {
+#ifdef TESSERA_WATCHED_LOOPS
+  ForkJoin order;
+  tbb::parallel_for(std::size_t{0}, blocks, WatchedBlock{body, context, &order});
+#else
   tbb::parallel_for(std::size_t{0}, blocks, [=](std::size_t block) { body(context, block); });
+#endif
 }
 
 }  // namespace detail
@@ -89,7 +152,12 @@ void parallel_for(std::size_t count, std::size_t grain, F&& body) {
 /// Runs the callables, possibly at the same time, and returns when all have.
 template <class... F>
 void parallel_invoke(F&&... callables) {
+#ifdef TESSERA_WATCHED_LOOPS
+  detail::ForkJoin order;
+  tbb::parallel_invoke(detail::WatchedCall<std::remove_reference_t<F>>{&callables, &order}...);
+#else
   tbb::parallel_invoke(std::forward<F>(callables)...);
+#endif
 }
 
 /// Combines map(begin, end) over blocks of `grain` items in a fixed binary tree: the same bits for any thread
@@ -144,7 +212,11 @@ V parallel_exclusive_scan(std::span<V> values) {
 /// Sorts; equal elements may end in any order, so `less` must be a total order wherever the result matters.
 template <class Iterator, class Less = std::less<>>
 void parallel_sort(Iterator begin, Iterator end, Less less = {}) {
+#ifdef TESSERA_WATCHED_LOOPS
+  std::sort(begin, end, less);  // oneTBB's tasks have no place to say in that they begin or end
+#else
   tbb::parallel_sort(begin, end, less);
+#endif
 }
 
 }  // namespace tessera
