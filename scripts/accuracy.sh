@@ -54,7 +54,7 @@ row gat-cora 82.3 gat $(planetoid cora)
 row gat-citeseer 71.8 gat $(planetoid citeseer)
 row appnp-cora 82.8 full_graph $(planetoid cora) --model appnp --hidden 64 --weight-decay 5e-3 --keep best-ranked \
   --epochs 10000
-gcnii=(--model gcnii --weight-decay 1e-2 --decay all --epochs 1500)
+gcnii=(--model gcnii --weight-decay 1e-2 --decay all --patience 100 --epochs 1500)
 row gcnii-cora 84.8 full_graph $(planetoid cora) "${gcnii[@]}" --hidden 64 --layers 64 --dropout 0.6
 row gcnii-citeseer 72.6 full_graph $(planetoid citeseer) "${gcnii[@]}" --hidden 256 --layers 32 --dropout 0.7
 
@@ -129,10 +129,12 @@ gas_row() {  # NAME DATA OPTIONS...
 }
 few=(--split 20-30-rest-s0 --features raw)
 for net in gcn gat appnp gcnii; do
-  gas_row "cora-$net" cora/planetoid
-  gas_row "citeseer-$net" citeseer/planetoid
-  [ $net = gat ] || gas_row "computers-$net" amazon-computers/npz "${few[@]}"
-  gas_row "physics-$net" coauthor-physics/npz "${few[@]}"
+  stop=()
+  [ $net != gcnii ] || stop=(--patience 100)
+  gas_row "cora-$net" cora/planetoid "${stop[@]}"
+  gas_row "citeseer-$net" citeseer/planetoid "${stop[@]}"
+  [ $net = gat ] || gas_row "computers-$net" amazon-computers/npz "${few[@]}" "${stop[@]}"
+  gas_row "physics-$net" coauthor-physics/npz "${few[@]}" "${stop[@]}"
 done
 # toy-PPI, 3 x 512: histories against the same batches without them.
 for partitioner in multilevel random; do
@@ -152,7 +154,7 @@ row glnn-citeseer - distill --data "$data/citeseer/npz" "${glnn[@]}" --student-l
   --student-dropout 0.1
 row glnn-computers - distill --data "$data/amazon-computers/npz" "${glnn[@]}" --student-lr 0.001 \
   --student-weight-decay 0.002 --student-dropout 0.3
-cpf=(--protocol cpf --method cpf --runs 5)
+cpf=(--protocol cpf --split-seed 0 --teacher-epochs 500 --method cpf --cpf-patience 200 --runs 5)
 row cpf-cora - distill --data "$data/cora/npz" "${cpf[@]}" --cpf-steps 8 --student-hidden 32
 row cpf-citeseer - distill --data "$data/citeseer/npz" "${cpf[@]}" --cpf-steps 6 --student-hidden 64
 row cpf-computers - distill --data "$data/amazon-computers/npz" "${cpf[@]}" --cpf-steps 10 --student-hidden 64 \
@@ -162,7 +164,8 @@ row cpf-computers - distill --data "$data/amazon-computers/npz" "${cpf[@]}" --cp
 ltd_row() {  # MODEL SET ALPHA BETA K LAMBDA TAU FT-LAMBDA
   local model=$1 set=$2 folder=$2/npz
   [ "$set" = computers ] && folder=amazon-computers/npz
-  local run=(distill --data "$data/$folder" --protocol ltd --runs 5 --teacher "$model" --student "$model")
+  local run=(distill --data "$data/$folder" --protocol ltd --runs 5 --teacher "$model" --student "$model"
+    --teacher-epochs 600)
   case $model in
     gcn) run+=(--teacher-dropout 0.8 --student-dropout 0.8) ;;
     gat) run+=(--teacher-dropout 0.6 --student-dropout 0.6 --teacher-weight-decay 1e-2) ;;
@@ -199,7 +202,8 @@ done
 for set in coauthor-physics:20-30-rest-s0 musae-github:60-20-20-s0; do
   for method in logit lsp gsp gcrd kd+lsp kd+gsp kd+gcrd; do
     row "${set%:*}-$method" - distill --data "$data/${set%:*}/npz" --split "${set#*:}" --method "$method" --teacher gcn \
-      --teacher-hidden 256 --teacher-dropout 0.5 --student gcn --student-hidden 16 --student-dropout 0.5 --runs 3
+      --teacher-hidden 256 --teacher-dropout 0.5 --student gcn --student-hidden 16 --student-dropout 0.5 --features raw \
+      --samples 2048 --runs 3
   done
 done
 
@@ -222,7 +226,7 @@ quantized() {
 }
 for set in cora citeseer; do
   quantized "gcn-$set" --data "$data/$set/planetoid" --model gcn --decay first
-  quantized "gin-$set" --data "$data/$set/planetoid" --model gin
+  quantized "gin-$set" --data "$data/$set/planetoid" --model gin --weight-decay 5e-3
   quantized "gat-$set" --data "$data/$set/planetoid" --model gat --hidden 64 --dropout 0.6 --lr 0.005 --epochs 1000 --patience 100
 done
 computers_split=(--data "$data/amazon-computers/npz" --split 20-30-rest-s0 --features raw --hidden 64)
