@@ -64,12 +64,7 @@ template <class Sampler>
 double run_case(const Shape& shape, const std::string& name, const Dataset& data, Sampler sampler,
                 Precision precision, double against, const Options& options, const Machine& machine,
                 Report& report) {
-  GcnNet<> model{{.in = shape.features,
-                  .hidden = shape.hidden,
-                  .out = shape.classes,
-                  .layers = shape.layers,
-                  .dropout = 0.2f,
-                  .input_dropout = false}};
+  GcnNet<> model = gcn_of(shape);
   Trainer trainer{model, std::move(sampler), CrossEntropy{}, Adam{.lr = 0.01}, PrefetchOptions{}};
   const FitReport fit =
       trainer.fit(data, {.epochs = options.common.repeats + 1, .eval_every = 0, .precision = precision});

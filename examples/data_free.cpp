@@ -145,6 +145,19 @@ double by_adversary(const Options& o, const tessera::GraphDataset& real, const N
   return test_accuracy(student, real);
 }
 
+/// Errors   ConfigError for an option that the method does not read
+void check_method(const CLI::App& app, const Options& o) {
+  const std::vector<std::string> other =
+      o.method == "dfad" ? std::vector<std::string>{"--invert-epochs"}
+                         : std::vector<std::string>{"--dfad-epochs", "--dfad-lr", "--generator-lr",
+                                                    "--batch-size",  "--nodes",   "--mean-degree"};
+  for (const std::string& name : other) {
+    if (app.get_option(name)->count() == 0) continue;
+    throw tessera::ConfigError(
+        tessera::message("data_free: ", name, " is given, --method ", o.method, " does not read it"));
+  }
+}
+
 void run(Options o, examples::ExitCode& on_error) {
   tessera::GraphDataset real = examples::load_graph_data(o.data, o.graphs, o.seed);
   if (real.targets.task != tessera::GraphTask::classes)
@@ -196,6 +209,8 @@ int main(int argc, char** argv) {
   CLI::App app{"Distils a classifier of graphs without its data"};
   Options options;
   add_options(app, options);
-  return examples::run_main(app, argc, argv, "data_free", options.threads,
-                            [&](examples::ExitCode& on_error) { run(options, on_error); });
+  return examples::run_main(app, argc, argv, "data_free", options.threads, [&](examples::ExitCode& on_error) {
+    check_method(app, options);
+    run(options, on_error);
+  });
 }

@@ -8,6 +8,7 @@
 
 #include "support/report.hpp"
 #include "tessera/graph/generators.hpp"
+#include "tessera/nn/nets/gcn_net.hpp"
 #include "tessera/train/trainer.hpp"
 
 namespace tessera::bench {
@@ -29,6 +30,16 @@ struct Shape {
   std::size_t hidden, layers, parts, clusters_per_batch;
   double train = 0.66;
 };
+
+/// The network trained on a shape.
+inline GcnNet<> gcn_of(const Shape& shape) {
+  return GcnNet<>{{.in = shape.features,
+                   .hidden = shape.hidden,
+                   .out = shape.classes,
+                   .layers = shape.layers,
+                   .dropout = 0.2f,
+                   .input_dropout = false}};
+}
 
 inline Dataset make(const Shape& shape, const Options& options, bool shuffled) {
   CommunityGraphOptions graph;

@@ -24,12 +24,7 @@ namespace tessera::bench {
 /// One fit of a few epochs with what a shape trains; its epochs but the first.
 inline std::vector<double> train_epochs(const Shape& shape, const Dataset& data, bool clusters,
                                         std::size_t epochs, Precision precision, double scale) {
-  GcnNet<> model{{.in = shape.features,
-                  .hidden = shape.hidden,
-                  .out = shape.classes,
-                  .layers = shape.layers,
-                  .dropout = 0.2f,
-                  .input_dropout = false}};
+  GcnNet<> model = gcn_of(shape);
   const FitOptions fit{.epochs = epochs + 1, .eval_every = 0, .precision = precision};
   if (!clusters) {
     Trainer trainer{model, FullGraphSampler{}, CrossEntropy{}, Adam{.lr = 0.01}, PrefetchOptions{}};

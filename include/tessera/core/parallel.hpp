@@ -220,3 +220,5 @@ void parallel_sort(Iterator begin, Iterator end, Less less = {}) {
 }
 
 }  // namespace tessera
+
+#undef TESSERA_WATCHED_LOOPS

@@ -86,10 +86,10 @@ struct LayerSweep {
     const std::size_t in_width = l == 0 ? features.cols() : store.find(l)->cols();
     const std::size_t width = std::max({in_width, model.out_features(), std::size_t{1}});
     const std::size_t most = budget / (3 * width * sizeof(T));
-    if (most < largest_row(a.forward)) {
+    const std::size_t least = largest_row(a.forward);
+    if (most < least) {
       throw ConfigError(message("HistoryModel: memory_budget is ", budget, " bytes, layer ", l, " needs ",
-                                largest_row(a.forward) * 3 * width * sizeof(T),
-                                " for the row with the most neighbours"));
+                                least * 3 * width * sizeof(T), " for the row with the most neighbours"));
     }
     RowBlock block(a.num_dst());
     Tensor<T> in;
