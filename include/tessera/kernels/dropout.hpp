@@ -11,10 +11,13 @@
 
 #include "tessera/core/config.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/isa.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/rng.hpp"
 #include "tessera/core/scalar.hpp"
+#include "tessera/kernels/detail/philox_lanes.hpp"
 #include "tessera/kernels/detail/simd.hpp"
+#include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/elementwise.hpp"
 #include "tessera/kernels/epilogue.hpp"
 
@@ -63,53 +66,38 @@ struct DropoutWords {
   alignas(64) std::uint32_t word[4][kDropoutLanes];
 };
 
-/// The halves of the 64-bit products of sixteen lanes with one factor, lane pairs in 64-bit vectors.
-TESSERA_ALWAYS_INLINE void multiply_high_low(const Simd<std::uint32_t, kDropoutLanes>& a,
-                                             std::uint64_t factor, Simd<std::uint32_t, kDropoutLanes>& high,
-                                             Simd<std::uint32_t, kDropoutLanes>& low) noexcept {
-  using Pairs = Simd<std::uint64_t, kDropoutLanes / 2>;
-  using Lanes = Simd<std::uint32_t, kDropoutLanes>;
-  const Pairs both = reinterpret_cast<Pairs>(a);
-  const Pairs even = (both & 0xffffffffu) * factor;
-  const Pairs odd = (both >> 32) * factor;
-  high = reinterpret_cast<Lanes>((even >> 32) | (odd & 0xffffffff00000000u));
-  low = reinterpret_cast<Lanes>((even & 0xffffffffu) | (odd << 32));
+/// philox4x32 for sixteen counters: word[k][l] is lane l's counter k and becomes its word k. The level is looked up, not
+/// passed: rows are finished deep inside the bodies of kernels, and one look serves 128 elements.
+TESSERA_ALWAYS_INLINE void philox_lanes(RngKey key, DropoutWords& words) noexcept {
+#if defined(TESSERA_TARGET_AVX512)
+  const Isa isa = tessera::active_isa();
+  if (isa == Isa::avx512) return philox_lanes_avx512(key, words.word);
+  if (isa == Isa::avx2) return philox_lanes_avx2(key, words.word);
+#endif
+  for (std::size_t l = 0; l < kDropoutLanes; ++l) {
+    const auto drawn =
+        philox4x32({words.word[0][l], words.word[1][l], words.word[2][l], words.word[3][l]}, key);
+    for (std::size_t k = 0; k < 4; ++k) words.word[k][l] = drawn[k];
+  }
 }
 
-/// philox4x32 for the sixteen counters {c0, c1, c2, c3}; words 0 to 3 of lane l go to out.word[0..3][l]. Spelt in
-/// vectors: what optimisers make of the loops over lanes differs between levels by a factor of five.
-TESSERA_ALWAYS_INLINE void philox_lanes(RngKey key, Simd<std::uint32_t, kDropoutLanes>& c0,
-                                        Simd<std::uint32_t, kDropoutLanes>& c1,
-                                        Simd<std::uint32_t, kDropoutLanes>& c2,
-                                        Simd<std::uint32_t, kDropoutLanes>& c3, DropoutWords& out) noexcept {
-  for (int round = 0; round < 10; ++round) {
-    Simd<std::uint32_t, kDropoutLanes> high0, low0, high1, low1;
-    multiply_high_low(c0, 0xD2511F53u, high0, low0);
-    multiply_high_low(c2, 0xCD9E8D57u, high1, low1);
-    c0 = high1 ^ c1 ^ key.lo;
-    c1 = low1;
-    c2 = high0 ^ c3 ^ key.hi;
-    c3 = low0;
-    key.lo += 0x9E3779B9u;
-    key.hi += 0xBB67AE85u;
-  }
-  simd_store<kDropoutLanes, std::uint32_t>(out.word[0], c0);
-  simd_store<kDropoutLanes, std::uint32_t>(out.word[1], c1);
-  simd_store<kDropoutLanes, std::uint32_t>(out.word[2], c2);
-  simd_store<kDropoutLanes, std::uint32_t>(out.word[3], c3);
+/// Every lane of one counter becomes `value`.
+TESSERA_ALWAYS_INLINE void fill_lanes(std::uint32_t (&word)[kDropoutLanes], std::uint32_t value) noexcept {
+  Simd<std::uint32_t, kDropoutLanes> all;
+  simd_fill<kDropoutLanes>(all, value);
+  simd_store<kDropoutLanes, std::uint32_t>(word, all);
 }
 
 /// The words of the sixteen groups of one block of 128 columns.
 TESSERA_ALWAYS_INLINE void dropout_words(const DropoutMask& mask, std::size_t i, std::size_t block,
                                          DropoutWords& out) noexcept {
-  Simd<std::uint32_t, kDropoutLanes> c0, c1, c2, c3;
-  simd_fill<kDropoutLanes>(c0, static_cast<std::uint32_t>(i));
-  simd_fill<kDropoutLanes>(c1, mask.call);
-  simd_fill<kDropoutLanes>(c3, static_cast<std::uint32_t>(std::uint64_t{i} >> 32));
-  for (std::size_t lane = 0; lane < kDropoutLanes; ++lane) {
-    c2[lane] = static_cast<std::uint32_t>(block * kDropoutLanes + lane);
-  }
-  philox_lanes(mask.key, c0, c1, c2, c3, out);
+  constexpr Simd<std::uint32_t, kDropoutLanes> kLane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  fill_lanes(out.word[0], static_cast<std::uint32_t>(i));
+  fill_lanes(out.word[1], mask.call);
+  fill_lanes(out.word[3], static_cast<std::uint32_t>(std::uint64_t{i} >> 32));
+  const Simd<std::uint32_t, kDropoutLanes> group = kLane + static_cast<std::uint32_t>(block * kDropoutLanes);
+  simd_store<kDropoutLanes, std::uint32_t>(out.word[2], group);
+  philox_lanes(mask.key, out);
 }
 
 /// y = kept ? y * scale : 0 for sixteen columns whose bits stand in `word` from `shift` on.

@@ -47,18 +47,14 @@ TESSERA_ALWAYS_INLINE void edge_dropout_factors(const DropoutMask& mask, std::si
   static_assert(kHeads <= 8);
   const std::uint32_t threshold = dropout_threshold(mask);
   const T scale = dropout_scale<T>(mask);
-  using Lanes = Simd<std::uint32_t, kDropoutLanes>;
-  std::uint32_t other[kDropoutLanes] = {};
-  DropoutWords words;
+  DropoutWords words = {};
   for (std::size_t first = 0; first < count; first += kDropoutLanes) {
     const std::size_t lanes = std::min(kDropoutLanes, count - first);
-    std::copy_n(col + first, lanes, other);
-    Lanes source, call, eights, target;
-    simd_load<kDropoutLanes, std::uint32_t>(transposed ? target : source, other);
-    simd_fill<kDropoutLanes>(transposed ? source : target, own);
-    simd_fill<kDropoutLanes>(call, mask.call);
-    simd_fill<kDropoutLanes>(eights, static_cast<std::uint32_t>(group));
-    philox_lanes(mask.key, source, call, eights, target, words);
+    fill_lanes(words.word[transposed ? 0 : 3], own);
+    std::copy_n(col + first, lanes, words.word[transposed ? 3 : 0]);
+    fill_lanes(words.word[1], mask.call);
+    fill_lanes(words.word[2], static_cast<std::uint32_t>(group));
+    philox_lanes(mask.key, words);
     for (std::size_t l = 0; l < lanes; ++l) {
       T* const to = factor + (first + l) * kHeads;
       for (std::size_t h = 0; h < kHeads; ++h) {

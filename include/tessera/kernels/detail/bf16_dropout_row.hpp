@@ -6,63 +6,30 @@
 #include <cstdint>
 
 #include "tessera/core/bf16.hpp"
+#include "tessera/kernels/detail/philox_lanes.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/dropout.hpp"
 
 #if defined(TESSERA_TARGET_AVX512)
 #include <immintrin.h>
 
-// Dropout of a row kept as bf16, with the numbers of dropout_row. Spelt in instructions because compilers make three of
-// a product of 64-bit lanes whose upper halves are 0, and two of joining the halves of two products.
+// Dropout of a row kept as bf16, with the numbers of dropout_row, in instructions: compilers do not see that converting,
+// choosing and rounding sixteen numbers is one chain of registers.
 
 namespace tessera::detail {
 
-inline constexpr __mmask16 kEvenLanes = 0x5555;
-inline constexpr __mmask16 kOddLanes = 0xaaaa;
 inline constexpr __mmask16 kSixteenLanes = 0xffff;
-inline constexpr __mmask8 kEightLanes = 0xff;
-
-/// The halves of the 64-bit products of sixteen lanes with one factor.
-TESSERA_TARGET_AVX512 TESSERA_ALWAYS_INLINE void multiply_high_low(__m512i a, __m512i factor, __m512i& high,
-                                                                   __m512i& low) noexcept {
-  const __m512i even = _mm512_maskz_mul_epu32(kEightLanes, a, factor);
-  const __m512i odd =
-      _mm512_maskz_mul_epu32(kEightLanes, _mm512_maskz_srli_epi64(kEightLanes, a, 32), factor);
-  high = _mm512_mask_shuffle_epi32(odd, kEvenLanes, even, _MM_PERM_CDAB);
-  low = _mm512_mask_shuffle_epi32(even, kOddLanes, odd, _MM_PERM_CDAB);
-}
-
-TESSERA_TARGET_AVX512 TESSERA_ALWAYS_INLINE __m512i all_lanes(std::uint32_t x) noexcept {
-  return _mm512_set1_epi32(static_cast<int>(x));
-}
 
 /// What dropout_words makes, in registers.
 TESSERA_TARGET_AVX512 TESSERA_ALWAYS_INLINE void dropout_words_avx512(const DropoutMask& mask, std::size_t i,
                                                                       std::size_t block,
                                                                       __m512i (&word)[4]) noexcept {
-  const __m512i first = all_lanes(0xD2511F53u);
-  const __m512i second = all_lanes(0xCD9E8D57u);
   const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-  __m512i c0 = all_lanes(static_cast<std::uint32_t>(i));
-  __m512i c1 = all_lanes(mask.call);
-  __m512i c2 = _mm512_add_epi32(lane, all_lanes(static_cast<std::uint32_t>(block * kDropoutLanes)));
-  __m512i c3 = all_lanes(static_cast<std::uint32_t>(std::uint64_t{i} >> 32));
-  RngKey key = mask.key;
-  for (int round = 0; round < 10; ++round) {
-    __m512i high0, low0, high1, low1;
-    multiply_high_low(c0, first, high0, low0);
-    multiply_high_low(c2, second, high1, low1);
-    c0 = _mm512_xor_si512(_mm512_xor_si512(high1, c1), all_lanes(key.lo));
-    c1 = low1;
-    c2 = _mm512_xor_si512(_mm512_xor_si512(high0, c3), all_lanes(key.hi));
-    c3 = low0;
-    key.lo += 0x9E3779B9u;
-    key.hi += 0xBB67AE85u;
-  }
-  word[0] = c0;
-  word[1] = c1;
-  word[2] = c2;
-  word[3] = c3;
+  word[0] = all_lanes(static_cast<std::uint32_t>(i));
+  word[1] = all_lanes(mask.call);
+  word[2] = _mm512_add_epi32(lane, all_lanes(static_cast<std::uint32_t>(block * kDropoutLanes)));
+  word[3] = all_lanes(static_cast<std::uint32_t>(std::uint64_t{i} >> 32));
+  philox_avx512(mask.key, word);
 }
 
 /// to[j] = kept ? from[j] * scale : 0 for sixteen columns, rounded to nearest, ties to even. A bf16 that is not a number
