@@ -229,10 +229,10 @@ for set in cora citeseer; do
   quantized "gin-$set" --data "$data/$set/planetoid" --model gin --weight-decay 5e-3
   quantized "gat-$set" --data "$data/$set/planetoid" --model gat --hidden 64 --dropout 0.6 --lr 0.005 --epochs 1000 --patience 100
 done
-computers_split=(--data "$data/amazon-computers/npz" --split 20-30-rest-s0 --features raw --hidden 64)
-quantized gcn-computers "${computers_split[@]}" --model gcn
-quantized gin-computers "${computers_split[@]}" --model gin
-quantized gat-computers "${computers_split[@]}" --model gat
+computers_split=(--data "$data/amazon-computers/npz" --split 20-30-rest-s0 --hidden 64)
+quantized gcn-computers "${computers_split[@]}" --features raw --model gcn
+quantized gin-computers "${computers_split[@]}" --features standard --lr 0.001 --model gin
+quantized gat-computers "${computers_split[@]}" --features raw --model gat
 for set in IMDB-BINARY PROTEINS NCI1; do  # ten folds
   for method in none qat dq; do
     figure=accuracy row "gin-$set-$method-int4" - graph_classification --data "$data/tu/$set" --quantize "$method" --bits 4

@@ -47,6 +47,36 @@ TEST_CASE("bf16_dropout is dropout of the widened, rounded, at every level and w
   }
 }
 
+TEST_CASE("bf16_dropout_backward is bf16_dropout under the mask remembered, at every level and width",
+          "[bf16][dropout]") {
+  for (const Isa level : test::dense_levels()) {
+    const IsaScope scope(level);
+    for (const std::size_t cols : {0u, 1u, 15u, 17u, 128u, 129u, 300u}) {
+      for (const float p : {0.0f, 0.3f, 1.0f}) {
+        const auto x = Dense<bf16>::random(37, cols, 1, 3);
+        Dense<bf16> y(37, cols, 3);
+        Bf16DropoutBits bits(37, cols);
+        bf16_dropout<bf16>(x, y.view(), mask_of(p), &bits);
+        CHECK(y.same_bits(wanted(x, mask_of(p), 3)));
+        auto grad = Dense<bf16>::random(37, cols, 5, 3);
+        const auto drawn_again = wanted(grad, mask_of(p), 3);
+        bf16_dropout_backward(grad.view(), bits, mask_of(p));
+        CHECK(grad.same_bits(drawn_again));
+        Dense<float> wide = Dense<float>::random(37, cols, 6);
+        Bf16DropoutBits same(37, cols);
+        bf16_dropout<float>(wide, y.view(), mask_of(p), &same);
+        std::size_t differing = 0;
+        for (std::size_t i = 0; i < 37; ++i) {
+          for (std::size_t j = 0; j < cols; ++j) {
+            if ((same.row(i)[j / 16] >> (j % 16) & 1) != (bits.row(i)[j / 16] >> (j % 16) & 1)) ++differing;
+          }
+        }
+        CHECK(differing == 0);
+      }
+    }
+  }
+}
+
 TEST_CASE("bf16_dropout: in place, and the same bits at any number of threads", "[bf16][dropout]") {
   const auto x = Dense<bf16>::random(2003, 41, 1);
   Dense<bf16> y(2003, 41), z = x;
@@ -64,4 +94,7 @@ TEST_CASE("bf16_dropout: wrong extents and probabilities are refused", "[bf16][d
   Dense<bf16> x(2, 3), y(2, 4);
   REQUIRE_THROWS_AS(bf16_dropout<bf16>(x, y.view(), mask_of(0.5f)), ShapeError);
   REQUIRE_THROWS_AS(bf16_dropout<bf16>(x, x.view(), mask_of(1.5f)), ConfigError);
+  Bf16DropoutBits bits(2, 33);
+  REQUIRE_THROWS_AS(bf16_dropout<bf16>(x, x.view(), mask_of(0.5f), &bits), ShapeError);
+  REQUIRE_THROWS_AS(bf16_dropout_backward(x.view(), bits, mask_of(0.5f)), ShapeError);
 }

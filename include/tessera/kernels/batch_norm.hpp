@@ -14,6 +14,7 @@
 #include "tessera/kernels/accumulate.hpp"
 #include "tessera/kernels/column_sum.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/elementwise.hpp"
 
@@ -43,10 +44,11 @@ void column_statistics(std::type_identity_t<MatrixView<const T>> x, std::span<T>
                              T* const to = sums;
                              for (std::size_t i = begin; i < end; ++i) {
                                const T* const from = x.data() + i * x.stride();
-                               for (std::size_t j = 0; j < cols; ++j) {
-                                 const T difference = from[j] - center[j];
-                                 to[j] += difference * difference;
-                               }
+                               detail::map_vectors(
+                                   cols, to,
+                                   [](auto& sum, const auto& old, const auto& v, const auto& m)
+                                       TESSERA_INLINE_LAMBDA { sum = old + (v - m) * (v - m); },
+                                   to, from, center);
                              }
                            });
                          });
@@ -79,7 +81,11 @@ void batch_norm(std::type_identity_t<MatrixView<const T>> x, std::type_identity_
   const T* const center = mean.data();
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const from = x.data() + i * x.stride();
-    for (std::size_t j = 0; j < cols; ++j) to[j] = (from[j] - center[j]) * factor[j] + offset[j];
+    detail::map_vectors(
+        cols, to,
+        [](auto& out, const auto& v, const auto& m, const auto& f, const auto& o)
+            TESSERA_INLINE_LAMBDA { out = (v - m) * f + o; },
+        from, center, factor, offset);
   });
 }
 
@@ -121,28 +127,32 @@ void batch_norm_backward(std::type_identity_t<MatrixView<const T>> grad_y,
                              for (std::size_t i = begin; i < end; ++i) {
                                const T* const g = grad_y.data() + i * grad_y.stride();
                                const T* const from = x.data() + i * x.stride();
-                               for (std::size_t j = 0; j < cols; ++j) {
-                                 grad_sum[j] += g[j];
-                                 product_sum[j] += g[j] * ((from[j] - center[j]) * inv[j]);
-                               }
+                               detail::add_vectors(g, cols, grad_sum);
+                               detail::map_vectors(
+                                   cols, product_sum,
+                                   [](auto& sum, const auto& old, const auto& d, const auto& v, const auto& m,
+                                      const auto& r) TESSERA_INLINE_LAMBDA { sum = old + d * ((v - m) * r); },
+                                   product_sum, g, from, center, inv);
                              }
                            });
                          });
   for (std::size_t j = 0; j < grad_beta.size(); ++j) grad_beta[j] += sums[j];
   for (std::size_t j = 0; j < grad_gamma.size(); ++j) grad_gamma[j] += sums[cols + j];
   if (grad_x.empty()) return;
-  const T count = static_cast<T>(rows);
+  for (T& sum : sums) sum /= static_cast<T>(rows);
   Array<T> scale = Array<T>::copy_of(inv_std);
   for (std::size_t j = 0; j < gamma.size(); ++j) scale[j] *= gamma[j];
   const T* const factor = scale.data();
-  const T* const sum = sums.data();
+  const T* const grad_mean = sums.data();
+  const T* const product_mean = sums.data() + cols;
   detail::for_rows(grad_x, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const g = grad_y.data() + i * grad_y.stride();
     const T* const from = x.data() + i * x.stride();
-    for (std::size_t j = 0; j < cols; ++j) {
-      const T n = (from[j] - center[j]) * inv[j];
-      to[j] = factor[j] * (g[j] - sum[j] / count - n * (sum[cols + j] / count));
-    }
+    detail::map_vectors(
+        cols, to,
+        [](auto& out, const auto& d, const auto& v, const auto& m, const auto& r, const auto& f,
+           const auto& gm, const auto& pm) TESSERA_INLINE_LAMBDA { out = f * (d - gm - (v - m) * r * pm); },
+        g, from, center, inv, factor, grad_mean, product_mean);
   });
 }
 

@@ -94,7 +94,7 @@ void bf16_epilogue_backward(MatrixView<const bf16> y, MatrixView<const G> grad_y
         if (reads_y) detail::convert_run(level, y.data() + i * y.stride(), cols, out);
         detail::convert_run(level, grad_y.data() + i * grad_y.stride(), cols, g);
         detail::epilogue_backward_row<float>(out, g, cols, i, epilogue, g);
-        for (std::size_t j = 0; sums != nullptr && j < cols; ++j) sums[j] += g[j];
+        if (sums != nullptr) detail::add_vectors<float>(g, cols, sums);
         detail::convert_run(level, g, cols, grad_pre.data() + i * grad_pre.stride());
       }
     });

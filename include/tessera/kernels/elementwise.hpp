@@ -9,6 +9,7 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/dispatch.hpp"
 
 namespace tessera {
@@ -43,7 +44,9 @@ void add(std::type_identity_t<MatrixView<const T>> a, std::type_identity_t<Matri
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const u = a.data() + i * a.stride();
     const T* const v = b.data() + i * b.stride();
-    for (std::size_t j = 0, n = y.cols(); j < n; ++j) to[j] = u[j] + v[j];
+    detail::map_vectors(
+        y.cols(), to, [](auto& out, const auto& s, const auto& t) TESSERA_INLINE_LAMBDA { out = s + t; }, u,
+        v);
   });
 }
 
@@ -56,7 +59,9 @@ void multiply(std::type_identity_t<MatrixView<const T>> a, std::type_identity_t<
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const u = a.data() + i * a.stride();
     const T* const v = b.data() + i * b.stride();
-    for (std::size_t j = 0, n = y.cols(); j < n; ++j) to[j] = u[j] * v[j];
+    detail::map_vectors(
+        y.cols(), to, [](auto& out, const auto& s, const auto& t) TESSERA_INLINE_LAMBDA { out = s * t; }, u,
+        v);
   });
 }
 
@@ -66,8 +71,8 @@ void scale(std::type_identity_t<T> alpha, std::type_identity_t<MatrixView<const 
   detail::check_shape("scale", "x", x, y.rows(), y.cols());
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const u = x.data() + i * x.stride();
-    const T factor = alpha;
-    for (std::size_t j = 0, n = y.cols(); j < n; ++j) to[j] = factor * u[j];
+    detail::map_vectors(
+        y.cols(), to, [alpha](auto& out, const auto& s) TESSERA_INLINE_LAMBDA { out = alpha * s; }, u);
   });
 }
 
@@ -77,8 +82,10 @@ void axpy(std::type_identity_t<T> alpha, std::type_identity_t<MatrixView<const T
   detail::check_shape("axpy", "x", x, y.rows(), y.cols());
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const u = x.data() + i * x.stride();
-    const T factor = alpha;
-    for (std::size_t j = 0, n = y.cols(); j < n; ++j) to[j] += factor * u[j];
+    detail::map_vectors(
+        y.cols(), to,
+        [alpha](auto& out, const auto& old, const auto& s) TESSERA_INLINE_LAMBDA { out = old + alpha * s; },
+        to, u);
   });
 }
 

@@ -82,6 +82,65 @@ TESSERA_ALWAYS_INLINE bool passes_gradient(T v, T low, T high, bool inclusive) n
   return inclusive ? (r >= low && r <= high) : (r > low && r < high);
 }
 
+/// a where `choose` has ones, else b. Compilers choose element by element where they are asked in C++.
+template <Real T, std::size_t W>
+TESSERA_ALWAYS_INLINE void select_lanes(const Simd<SameWidthInt<T>, W>& choose, const Simd<T, W>& a,
+                                        const Simd<T, W>& b, Simd<T, W>& out) noexcept {
+  using Bits = Simd<SameWidthInt<T>, W>;
+  out = reinterpret_cast<Simd<T, W>>((reinterpret_cast<Bits>(a) & choose) |
+                                     (reinterpret_cast<Bits>(b) & ~choose));
+}
+
+/// v becomes round_clamped(v, low, high).
+template <Real T, std::size_t W>
+TESSERA_ALWAYS_INLINE void round_clamp(Simd<T, W>& v, const Simd<T, W>& low,
+                                       const Simd<T, W>& high) noexcept {
+  v = v > low ? v : low;
+  v = v < high ? v : high;
+  v = (v + kRounder<T>)-kRounder<T>;
+}
+
+/// grad becomes 0 where clamping v holds it back.
+template <Real T, std::size_t W>
+TESSERA_ALWAYS_INLINE void clip_gradient(Simd<T, W>& grad, const Simd<T, W>& v, const Simd<T, W>& low,
+                                         const Simd<T, W>& high, bool inclusive) noexcept {
+  if constexpr (W == 1) {
+    if (!passes_gradient<T>(v, low, high, inclusive)) grad = 0;
+  } else {
+    Simd<T, W> r = v;
+    round_clamp<T, W>(r, low - T{1}, high + T{1});
+    const Simd<T, W> none = {};
+    if (inclusive) {
+      select_lanes<T, W>((r >= low) & (r <= high), grad, none, grad);
+    } else {
+      select_lanes<T, W>((r > low) & (r < high), grad, none, grad);
+    }
+  }
+}
+
+inline constexpr std::size_t kQuantBytes =
+    32;  ///< of a vector: compilers compare wider ones number by number
+
+/// The one scale of a grid, times a row's factor, in every lane: compilers fill lanes anew in every step of a loop.
+template <Real T>
+struct ScaleLanes {
+  static constexpr std::size_t kLanes = kQuantBytes / sizeof(T);
+  T inverse[kLanes], scale[kLanes], low[kLanes], high[kLanes];
+
+  ScaleLanes(const QuantGrid<T>& grid, T factor) noexcept {
+    std::fill_n(inverse, kLanes, grid.inverse[0] * factor);
+    std::fill_n(scale, kLanes, grid.scale[0] / factor);
+    std::fill_n(low, kLanes, grid.low[0]);
+    std::fill_n(high, kLanes, grid.high[0]);
+  }
+  template <std::size_t W>
+  TESSERA_ALWAYS_INLINE void load(Simd<T, W>& by, Simd<T, W>& least, Simd<T, W>& most) const noexcept {
+    simd_load<W, T>(by, inverse);
+    simd_load<W, T>(least, low);
+    simd_load<W, T>(most, high);
+  }
+};
+
 template <Real T>
 void check_grid(std::string_view operation, const QuantGrid<T>& grid, const QuantRows& rows, std::size_t n,
                 std::size_t cols) {
@@ -104,18 +163,31 @@ template <Real T>
 TESSERA_ALWAYS_INLINE void fake_quantize_row(const T* x, T* y, std::size_t n, const QuantGrid<T>& grid,
                                              T factor) noexcept {
   if (grid.scale.size() == 1) {
-    const T inverse = grid.inverse[0] * factor;
-    const T scale = grid.scale[0] / factor;
-    const T low = grid.low[0];
-    const T high = grid.high[0];
-    for (std::size_t j = 0; j < n; ++j) y[j] = round_clamped(x[j] * inverse, low, high) * scale;
+    const ScaleLanes<T> one(grid, factor);
+    for_vectors<T, kQuantBytes>(n, [x, y, &one]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
+      Simd<T, W> v, inverse, scale, low, high;
+      simd_load<W, T>(v, x + j);
+      one.template load<W>(inverse, low, high);
+      simd_load<W, T>(scale, one.scale);
+      v *= inverse;
+      round_clamp<T, W>(v, low, high);
+      v *= scale;
+      simd_store<W, T>(y + j, v);
+    });
     return;
   }
-  const T* const inverse = grid.inverse.data();
-  const T* const scale = grid.scale.data();
-  const T* const low = grid.low.data();
-  const T* const high = grid.high.data();
-  for (std::size_t j = 0; j < n; ++j) y[j] = round_clamped(x[j] * inverse[j], low[j], high[j]) * scale[j];
+  for_vectors<T, kQuantBytes>(n, [x, y, &grid]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
+    Simd<T, W> v, inverse, scale, low, high;
+    simd_load<W, T>(v, x + j);
+    simd_load<W, T>(inverse, grid.inverse.data() + j);
+    simd_load<W, T>(low, grid.low.data() + j);
+    simd_load<W, T>(high, grid.high.data() + j);
+    simd_load<W, T>(scale, grid.scale.data() + j);
+    v *= inverse;
+    round_clamp<T, W>(v, low, high);
+    v *= scale;
+    simd_store<W, T>(y + j, v);
+  });
 }
 
 /// Least and largest of `n` numbers by lanes, NaN left out.
@@ -196,12 +268,30 @@ void fake_quantize_backward(std::type_identity_t<MatrixView<const T>> x, const Q
       return;
     }
     const T factor = rows.row_factor.empty() ? T{1} : static_cast<T>(rows.row_factor[i]);
-    const std::size_t step = grid.scale.size() == 1 ? 0 : 1;
-    for (std::size_t j = 0; j < n; ++j) {
-      const std::size_t c = j * step;
-      const T v = from[j] * (grid.inverse[c] * factor);
-      to[j] = detail::passes_gradient(v, grid.low[c], grid.high[c], inclusive) ? g[j] : T{0};
+    if (grid.scale.size() == 1) {
+      const detail::ScaleLanes<T> one(grid, factor);
+      detail::for_vectors<T, detail::kQuantBytes>(n, [&]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
+        detail::Simd<T, W> v, grad, inverse, low, high;
+        detail::simd_load<W, T>(v, from + j);
+        detail::simd_load<W, T>(grad, g + j);
+        one.template load<W>(inverse, low, high);
+        v *= inverse;
+        detail::clip_gradient<T, W>(grad, v, low, high, inclusive);
+        detail::simd_store<W, T>(to + j, grad);
+      });
+      return;
     }
+    detail::for_vectors<T, detail::kQuantBytes>(n, [&]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
+      detail::Simd<T, W> v, grad, inverse, low, high;
+      detail::simd_load<W, T>(v, from + j);
+      detail::simd_load<W, T>(grad, g + j);
+      detail::simd_load<W, T>(inverse, grid.inverse.data() + j);
+      detail::simd_load<W, T>(low, grid.low.data() + j);
+      detail::simd_load<W, T>(high, grid.high.data() + j);
+      v *= inverse * factor;
+      detail::clip_gradient<T, W>(grad, v, low, high, inclusive);
+      detail::simd_store<W, T>(to + j, grad);
+    });
   });
 }
 
@@ -276,10 +366,8 @@ void quantized_messages(const CsrView<>& a, std::type_identity_t<MatrixView<cons
   detail::check_shape("quantized_messages", "x", x, a.num_cols, y.cols());
   detail::check_size("quantized_messages", "y.rows()", y.rows(), a.num_rows);
   detail::check_grid("quantized_messages", grid, {keep, {}}, a.num_cols, y.cols());
-  const T inverse = grid.inverse[0];
+  const detail::ScaleLanes<T> one(grid, T{1});
   const T scale = grid.scale[0];
-  const T low = grid.low[0];
-  const T high = grid.high[0];
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const std::size_t n = y.cols();
     std::fill_n(to, n, T{0});
@@ -287,11 +375,22 @@ void quantized_messages(const CsrView<>& a, std::type_identity_t<MatrixView<cons
       const T* const from = x.data() + a.col[e] * x.stride();
       const T w = static_cast<T>(a.weight[e]);
       if (!keep.empty() && keep[a.col[e]] != 0) {
-        for (std::size_t j = 0; j < n; ++j) to[j] += w * from[j];
+        detail::map_vectors(
+            n, to,
+            [w](auto& sum, const auto& old, const auto& v) TESSERA_INLINE_LAMBDA { sum = old + w * v; }, to,
+            from);
       } else {
-        for (std::size_t j = 0; j < n; ++j) {
-          to[j] += detail::round_clamped((w * from[j]) * inverse, low, high) * scale;
-        }
+        detail::for_vectors<T, detail::kQuantBytes>(n,
+                                                    [&]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
+                                                      detail::Simd<T, W> v, sum, inverse, low, high;
+                                                      detail::simd_load<W, T>(v, from + j);
+                                                      detail::simd_load<W, T>(sum, to + j);
+                                                      one.template load<W>(inverse, low, high);
+                                                      v = (w * v) * inverse;
+                                                      detail::round_clamp<T, W>(v, low, high);
+                                                      sum += v * scale;
+                                                      detail::simd_store<W, T>(to + j, sum);
+                                                    });
       }
     }
   });

@@ -52,21 +52,22 @@ void layer_norm(std::type_identity_t<MatrixView<const T>> x, std::type_identity_
   const T epsilon = static_cast<T>(options.epsilon);
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const from = x.data() + i * x.stride();
-    const T mu = cols == 0 ? T{0} : detail::lane_sum<T>(cols, [=](std::size_t j) { return from[j]; }) / count;
-    const T square =
-        detail::lane_sum<T>(cols, [=](std::size_t j) { return (from[j] - mu) * (from[j] - mu); });
+    const T sum = detail::lane_sum<T>(
+        cols, [](auto& out, const auto& v) TESSERA_INLINE_LAMBDA { out = v; }, from);
+    const T mu = cols == 0 ? T{0} : sum / count;
+    const T square = detail::lane_sum<T>(
+        cols, [mu](auto& out, const auto& v) TESSERA_INLINE_LAMBDA { out = (v - mu) * (v - mu); }, from);
     const T inv = T{1} / std::sqrt((cols == 0 ? T{0} : square / count) + epsilon);
     mean[i] = mu;
     inv_std[i] = inv;
-    for (std::size_t j = 0; j < cols; ++j) to[j] = (from[j] - mu) * inv;
+    detail::map_vectors(
+        cols, to, [mu, inv](auto& out, const auto& v) TESSERA_INLINE_LAMBDA { out = (v - mu) * inv; }, from);
     if (!gamma.empty()) {
-      const T* const g = gamma.data();
-      for (std::size_t j = 0; j < cols; ++j) to[j] *= g[j];
+      detail::map_vectors(
+          cols, to, [](auto& out, const auto& n, const auto& g) TESSERA_INLINE_LAMBDA { out = n * g; }, to,
+          gamma.data());
     }
-    if (!beta.empty()) {
-      const T* const b = beta.data();
-      for (std::size_t j = 0; j < cols; ++j) to[j] += b[j];
-    }
+    if (!beta.empty()) detail::add_vectors(beta.data(), cols, to);
   });
 }
 
@@ -113,20 +114,34 @@ void layer_norm_backward(std::type_identity_t<MatrixView<const T>> grad_y,
             T* const to = grad_x.data() + i * grad_x.stride();
             const T mu = mean[i];
             const T inv = inv_std[i];
-            for (std::size_t j = 0; j < cols; ++j) {
-              gamma_sum[j] += g[j] * ((from[j] - mu) * inv);
-              beta_sum[j] += g[j];
-            }
+            detail::map_vectors(
+                cols, gamma_sum,
+                [mu, inv](auto& sum, const auto& old, const auto& d, const auto& v)
+                    TESSERA_INLINE_LAMBDA { sum = old + d * ((v - mu) * inv); },
+                gamma_sum, g, from);
+            detail::add_vectors(g, cols, beta_sum);
             if (scale != nullptr) {
-              for (std::size_t j = 0; j < cols; ++j) to[j] = g[j] * scale[j];
+              detail::map_vectors(
+                  cols, to,
+                  [](auto& out, const auto& d, const auto& s) TESSERA_INLINE_LAMBDA { out = d * s; }, g,
+                  scale);
             } else if (to != g) {
-              for (std::size_t j = 0; j < cols; ++j) to[j] = g[j];
+              std::copy_n(g, cols, to);
             }
-            const T h = detail::lane_sum<T>(cols, [=](std::size_t j) { return to[j]; }) / count;
-            const T hn =
-                detail::lane_sum<T>(cols, [=](std::size_t j) { return to[j] * ((from[j] - mu) * inv); }) /
-                count;
-            for (std::size_t j = 0; j < cols; ++j) to[j] = inv * (to[j] - h - (from[j] - mu) * inv * hn);
+            const T h = detail::lane_sum<T>(
+                            cols, [](auto& out, const auto& d) TESSERA_INLINE_LAMBDA { out = d; }, to) /
+                        count;
+            const T hn = detail::lane_sum<T>(
+                             cols,
+                             [mu, inv](auto& out, const auto& d, const auto& v)
+                                 TESSERA_INLINE_LAMBDA { out = d * ((v - mu) * inv); },
+                             to, from) /
+                         count;
+            detail::map_vectors(
+                cols, to,
+                [=](auto& out, const auto& d, const auto& v)
+                    TESSERA_INLINE_LAMBDA { out = inv * (d - h - (v - mu) * inv * hn); },
+                to, from);
           }
         });
       });

@@ -98,7 +98,7 @@ void scatter_add_rows(std::type_identity_t<MatrixView<const T>> z, std::span<con
         TESSERA_ASSERT(heavy, rows[i] < y.rows());
         const T* const from = z.data() + i * z.stride() + begin;
         T* const to = y.data() + rows[i] * y.stride() + begin;
-        for (std::size_t j = 0; j < count; ++j) to[j] += from[j];
+        detail::add_vectors(from, count, to);
       }
     });
   });
@@ -117,7 +117,8 @@ void row_scale(std::type_identity_t<MatrixView<const T>> x, std::span<const floa
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const from = x.data() + i * x.stride();
     const T f = static_cast<T>(factor[i]);
-    for (std::size_t j = 0, n = y.cols(); j < n; ++j) to[j] = f * from[j];
+    detail::map_vectors(
+        y.cols(), to, [f](auto& out, const auto& v) TESSERA_INLINE_LAMBDA { out = f * v; }, from);
   });
 }
 

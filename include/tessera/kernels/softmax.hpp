@@ -80,8 +80,11 @@ void softmax_backward(std::type_identity_t<MatrixView<const T>> y,
     const T* const p = y.data() + i * y.stride();
     const T* const g = grad_y.data() + i * grad_y.stride();
     const std::size_t cols = grad_x.cols();
-    const T dot = detail::lane_sum<T>(cols, [=](std::size_t j) { return p[j] * g[j]; });
-    for (std::size_t j = 0; j < cols; ++j) to[j] = p[j] * (g[j] - dot);
+    const T dot = detail::lane_sum<T>(
+        cols, [](auto& out, const auto& s, const auto& t) TESSERA_INLINE_LAMBDA { out = s * t; }, p, g);
+    detail::map_vectors(
+        cols, to,
+        [dot](auto& out, const auto& s, const auto& t) TESSERA_INLINE_LAMBDA { out = s * (t - dot); }, p, g);
   });
 }
 
@@ -96,7 +99,8 @@ void log_softmax_backward(std::type_identity_t<MatrixView<const T>> y,
     const T* const log_p = y.data() + i * y.stride();
     const T* const g = grad_y.data() + i * grad_y.stride();
     const std::size_t cols = grad_x.cols();
-    const T sum = detail::lane_sum<T>(cols, [=](std::size_t j) { return g[j]; });
+    const T sum = detail::lane_sum<T>(
+        cols, [](auto& out, const auto& s) TESSERA_INLINE_LAMBDA { out = s; }, g);
     for (std::size_t j = 0; j < cols; ++j) to[j] = g[j] - std::exp(log_p[j]) * sum;
   });
 }

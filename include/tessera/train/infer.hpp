@@ -29,7 +29,8 @@ namespace tessera {
 struct InferOptions {
   std::size_t memory_budget = 0;  ///< bytes of activations at any time; 0 = as many as it takes
   /// A folder for what the budget does not hold: layers then run whole, their matrices in mapped files without a name.
-  /// Empty: layers run in blocks of rows, in memory.
+  /// Empty: layers run in blocks of rows, in memory. So they do in a HistoryModel, whose tables hold what a layer reads:
+  /// it needs no folder.
   std::filesystem::path spill = {};
 };
 

@@ -34,10 +34,8 @@ TESSERA_TARGET_AVX512 TESSERA_ALWAYS_INLINE void dropout_words_avx512(const Drop
 
 /// to[j] = kept ? from[j] * scale : 0 for sixteen columns, rounded to nearest, ties to even. A bf16 that is not a number
 /// has no bits below the sixteenth, so that rounding cannot make a number of it.
-TESSERA_TARGET_AVX512 TESSERA_ALWAYS_INLINE void dropout_piece_avx512(const bf16* from, __m512i bits,
-                                                                      __m512i threshold, __m512 scale,
-                                                                      bf16* to) noexcept {
-  const __mmask16 kept = _mm512_cmpge_epu32_mask(bits, threshold);
+TESSERA_TARGET_AVX512 TESSERA_ALWAYS_INLINE void dropout_piece_avx512(const bf16* from, __mmask16 kept,
+                                                                      __m512 scale, bf16* to) noexcept {
   const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
   const __m512i wide =
       _mm512_maskz_slli_epi32(kSixteenLanes, _mm512_maskz_cvtepu16_epi32(kSixteenLanes, half), 16);
@@ -48,9 +46,21 @@ TESSERA_TARGET_AVX512 TESSERA_ALWAYS_INLINE void dropout_piece_avx512(const bf16
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_maskz_cvtepi32_epi16(kept, upper));
 }
 
-/// A whole row; `to` may be `from`.
+/// The same for up to sixteen columns.
+TESSERA_TARGET_AVX512 TESSERA_ALWAYS_INLINE void dropout_piece_avx512(const bf16* from, std::size_t count,
+                                                                      __mmask16 kept, __m512 scale,
+                                                                      bf16* to) noexcept {
+  if (count == kDropoutLanes) return dropout_piece_avx512(from, kept, scale, to);
+  bf16 last[kDropoutLanes] = {};
+  std::copy_n(from, count, last);
+  dropout_piece_avx512(last, kept, scale, last);
+  std::copy_n(last, count, to);
+}
+
+/// A whole row; `to` may be `from`. Its mask goes to `kept`, sixteen columns a word, unless that is null.
 TESSERA_TARGET_AVX512 inline void bf16_dropout_row_avx512(const bf16* from, bf16* to, std::size_t cols,
-                                                          std::size_t i, const DropoutMask& mask) noexcept {
+                                                          std::size_t i, const DropoutMask& mask,
+                                                          std::uint16_t* kept) noexcept {
   const __m512i threshold = _mm512_set1_epi32(static_cast<int>(dropout_threshold(mask)));
   const __m512 scale = _mm512_set1_ps(dropout_scale<float>(mask));
   const __m512i lower = _mm512_set1_epi32(0xffff);
@@ -63,16 +73,20 @@ TESSERA_TARGET_AVX512 inline void bf16_dropout_row_avx512(const bf16* from, bf16
       const __m512i bits =
           piece % 2 == 0 ? _mm512_and_si512(pair, lower) : _mm512_maskz_srli_epi32(kSixteenLanes, pair, 16);
       const std::size_t at = begin + piece * kDropoutLanes;
-      const std::size_t rest = std::min(kDropoutLanes, cols - at);
-      if (rest == kDropoutLanes) {
-        dropout_piece_avx512(from + at, bits, threshold, scale, to + at);
-      } else {
-        bf16 last[kDropoutLanes] = {};
-        std::copy_n(from + at, rest, last);
-        dropout_piece_avx512(last, bits, threshold, scale, last);
-        std::copy_n(last, rest, to + at);
-      }
+      const __mmask16 keep = _mm512_cmpge_epu32_mask(bits, threshold);
+      if (kept != nullptr) kept[at / kDropoutLanes] = keep;
+      dropout_piece_avx512(from + at, std::min(kDropoutLanes, cols - at), keep, scale, to + at);
     }
+  }
+}
+
+/// A whole row under a mask drawn before.
+TESSERA_TARGET_AVX512 inline void bf16_masked_row_avx512(const bf16* from, bf16* to, std::size_t cols,
+                                                         float scale, const std::uint16_t* kept) noexcept {
+  const __m512 by = _mm512_set1_ps(scale);
+  for (std::size_t at = 0; at < cols; at += kDropoutLanes) {
+    dropout_piece_avx512(from + at, std::min(kDropoutLanes, cols - at), kept[at / kDropoutLanes], by,
+                         to + at);
   }
 }
 

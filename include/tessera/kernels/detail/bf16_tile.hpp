@@ -38,6 +38,7 @@ inline constexpr __mmask8 kAllPairs = 0xff;
 struct Bf16Block {
   const bf16* a = nullptr;
   std::size_t lda = 0;
+  std::size_t stride = kBf16Block;  ///< elements from one step of a to the next
   std::size_t steps = 0;
   const bf16* tail = nullptr;  ///< [32, 32] of one more step, or null
   const bf16* panel = nullptr;
@@ -85,7 +86,7 @@ TESSERA_TARGET_AMX_BF16 inline void bf16_block_amx(const Bf16Block& given) noexc
   const std::size_t total = b.steps + (b.tail != nullptr ? 1 : 0);
   for (std::size_t s = 0; s < total; ++s, panel += kBf16Panel) {
     const bool last = s == b.steps;
-    const bf16* const a = last ? b.tail : b.a + s * kBf16Block;
+    const bf16* const a = last ? b.tail : b.a + s * b.stride;
     const std::size_t stride = last ? kBf16Block : b.lda;
     const auto lda = static_cast<long>(stride * sizeof(bf16));
     _tile_loadd(4, a, lda);
@@ -119,7 +120,7 @@ TESSERA_TARGET_BF16 inline void bf16_block_pairs(const Bf16Block& given) noexcep
     for (std::size_t s = 0; s < total; ++s, panel += kBf16Panel) {
       const bool last = s == b.steps;
       const std::size_t stride = last ? kBf16Block : b.lda;
-      const bf16* const a = (last ? b.tail : b.a + s * kBf16Block) + i * stride;
+      const bf16* const a = (last ? b.tail : b.a + s * b.stride) + i * stride;
       for (std::size_t k = 0; k < kBf16Block / 2; ++k) {
         const auto low = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + k * kBf16Block));
         const auto high = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + kBf16Tile + k * kBf16Block));
@@ -162,25 +163,36 @@ inline __mmask32 bf16_mask(std::size_t count) noexcept {
   return count >= 32 ? ~__mmask32{0} : static_cast<__mmask32>((1u << count) - 1);
 }
 
+// Arrays of registers stay registers only where loops over them are unrolled.
+#if defined(__clang__)
+#define TESSERA_UNROLL _Pragma("unroll")
+#else
+#define TESSERA_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 /// The 16 x 16 matrix of 32-bit lanes, transposed.
-TESSERA_TARGET_BF16 inline void transpose_lanes(__m512i (&x)[16]) noexcept {
+TESSERA_TARGET_BF16 TESSERA_ALWAYS_INLINE void transpose_lanes(__m512i (&x)[16]) noexcept {
   __m512i y[16];
+  TESSERA_UNROLL
   for (int i = 0; i < 16; i += 2) {
     y[i] = _mm512_maskz_unpacklo_epi32(kAllLanes, x[i], x[i + 1]);
     y[i + 1] = _mm512_maskz_unpackhi_epi32(kAllLanes, x[i], x[i + 1]);
   }
+  TESSERA_UNROLL
   for (int i = 0; i < 16; i += 4) {
     x[i] = _mm512_maskz_unpacklo_epi64(kAllPairs, y[i], y[i + 2]);
     x[i + 1] = _mm512_maskz_unpackhi_epi64(kAllPairs, y[i], y[i + 2]);
     x[i + 2] = _mm512_maskz_unpacklo_epi64(kAllPairs, y[i + 1], y[i + 3]);
     x[i + 3] = _mm512_maskz_unpackhi_epi64(kAllPairs, y[i + 1], y[i + 3]);
   }
+  TESSERA_UNROLL
   for (int i = 0; i < 4; ++i) {
     y[i] = _mm512_maskz_shuffle_i32x4(kAllLanes, x[i], x[i + 4], 0x88);
     y[i + 4] = _mm512_maskz_shuffle_i32x4(kAllLanes, x[i], x[i + 4], 0xdd);
     y[i + 8] = _mm512_maskz_shuffle_i32x4(kAllLanes, x[i + 8], x[i + 12], 0x88);
     y[i + 12] = _mm512_maskz_shuffle_i32x4(kAllLanes, x[i + 8], x[i + 12], 0xdd);
   }
+  TESSERA_UNROLL
   for (int i = 0; i < 8; ++i) {
     x[i] = _mm512_maskz_shuffle_i32x4(kAllLanes, y[i], y[i + 8], 0x88);
     x[i + 8] = _mm512_maskz_shuffle_i32x4(kAllLanes, y[i], y[i + 8], 0xdd);
@@ -189,12 +201,13 @@ TESSERA_TARGET_BF16 inline void transpose_lanes(__m512i (&x)[16]) noexcept {
 
 /// 32 rows from row k on of columns [j, j + 16) of b, as pairs of neighbours in a column; zeros outside b.
 template <class S>
-TESSERA_TARGET_BF16 void load_pairs(MatrixView<const S> b, std::size_t k, std::size_t j,
-                                    __m512i (&out)[16]) noexcept {
+TESSERA_TARGET_BF16 TESSERA_ALWAYS_INLINE void load_pairs(MatrixView<const S> b, std::size_t k, std::size_t j,
+                                                          __m512i (&out)[16]) noexcept {
   const auto mask =
       static_cast<__mmask16>(bf16_mask(j < b.cols() ? std::min<std::size_t>(16, b.cols() - j) : 0));
   const S* const from = b.data() + k * b.stride() + j;
   const std::size_t rows = k < b.rows() ? b.rows() - k : 0;
+  TESSERA_UNROLL
   for (std::size_t r = 0; r < 16; ++r) {
     const __m512i even = 2 * r < rows ? bf16_lanes(from + 2 * r * b.stride(), mask) : _mm512_setzero_si512();
     const __m512i odd =
@@ -210,6 +223,7 @@ TESSERA_TARGET_BF16 void pack_bf16_step(MatrixView<const S> b, std::size_t step,
   for (std::size_t half = 0; half < 2; ++half, out += kBf16Tile) {
     __m512i pair[16];
     load_pairs(b, step * kBf16Block, panel * kBf16Block + 16 * half, pair);
+    TESSERA_UNROLL
     for (std::size_t r = 0; r < 16; ++r) _mm512_storeu_si512(out + r * kBf16Block, pair[r]);
   }
 }
@@ -222,11 +236,13 @@ TESSERA_TARGET_BF16 void pack_bf16_step_transposed(MatrixView<const S> b, std::s
   const __mmask32 mask = bf16_mask(b.cols() - k);
   for (std::size_t half = 0; half < 2; ++half, out += kBf16Tile) {
     __m512i row[16];
+    TESSERA_UNROLL
     for (std::size_t r = 0; r < 16; ++r) {
       const std::size_t j = panel * kBf16Block + 16 * half + r;
       row[r] = j < b.rows() ? bf16_run(b.data() + j * b.stride() + k, mask) : _mm512_setzero_si512();
     }
     transpose_lanes(row);
+    TESSERA_UNROLL
     for (std::size_t r = 0; r < 16; ++r) _mm512_storeu_si512(out + r * kBf16Block, row[r]);
   }
 }
@@ -239,9 +255,12 @@ TESSERA_TARGET_BF16 void pack_bf16_columns(MatrixView<const S> x, std::size_t st
     __m512i pair[16];
     load_pairs(x, step * kBf16Block, block * kBf16Block + 16 * half, pair);
     transpose_lanes(pair);
+    TESSERA_UNROLL
     for (std::size_t r = 0; r < 16; ++r) _mm512_storeu_si512(out + r * stride, pair[r]);
   }
 }
+
+#undef TESSERA_UNROLL
 
 /// Columns [j, cols) of `rows` rows as 32 rows of bf16, zeros elsewhere; `out` has a stride of whole blocks.
 template <class S>

@@ -40,16 +40,28 @@ constexpr std::size_t rows_per_block(std::size_t cols) noexcept {
   return std::max<std::size_t>(1, 16384 / std::max<std::size_t>(1, cols));
 }
 
-/// The sum of term(j) for j < count in sixteen interleaved lanes: the same tree at every instruction set.
-template <class T, class Term>
-TESSERA_ALWAYS_INLINE T lane_sum(std::size_t count, Term&& term) noexcept {
+/// The sum of what term(out, from[j]...) leaves in `out`, in sixteen interleaved lanes: the same tree at every
+/// instruction set.
+template <class T, class Term, class... From>
+TESSERA_ALWAYS_INLINE T lane_sum(std::size_t count, Term&& term, const From*... from) noexcept {
   constexpr std::size_t kLanes = 16;
-  T lane[kLanes] = {};
+  constexpr std::size_t W = 32 / sizeof(T);  // wider ones do not stay in registers below AVX-512
+  Simd<T, W> sum[kLanes / W] = {};
   std::size_t j = 0;
   for (; j + kLanes <= count; j += kLanes) {
-    for (std::size_t l = 0; l < kLanes; ++l) lane[l] += term(j + l);
+    unroll<kLanes / W>([&](auto k) TESSERA_INLINE_LAMBDA {
+      Simd<T, W> value;
+      apply_to_vectors<W, T>(j + k * W, value, term, from...);
+      sum[k] += value;
+    });
   }
-  for (std::size_t l = 0; j + l < count; ++l) lane[l] += term(j + l);
+  T lane[kLanes];
+  unroll<kLanes / W>([&](auto k) TESSERA_INLINE_LAMBDA { simd_store<W, T>(lane + k * W, sum[k]); });
+  for (std::size_t l = 0; j + l < count; ++l) {
+    T value;
+    apply_to_vectors<1, T>(j + l, value, term, from...);
+    lane[l] += value;
+  }
   for (std::size_t half = kLanes / 2; half > 0; half /= 2) {
     for (std::size_t l = 0; l < half; ++l) lane[l] += lane[l + half];
   }

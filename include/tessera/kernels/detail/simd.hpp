@@ -125,12 +125,39 @@ TESSERA_ALWAYS_INLINE void unroll(Body&& body) {
 
 /// Calls body.template operator()<W>(j) for vectors of 64 bytes, then element by element: a loop over a row that is
 /// vectors at -O2 too, where compilers leave those alone whose pointers may overlap.
-template <class T, class Body>
+template <class T, std::size_t kBytes = 64, class Body>
 TESSERA_ALWAYS_INLINE void for_vectors(std::size_t count, Body&& body) {
-  constexpr std::size_t W = 64 / sizeof(T);
+  constexpr std::size_t W = kBytes / sizeof(T);
   std::size_t j = 0;
   for (; j + W <= count; j += W) body.template operator()<W>(j);
   for (; j < count; ++j) body.template operator()<1>(j);
+}
+
+/// body(out, from[j]...) on W elements from j on.
+template <std::size_t W, class T, class Body, class... From>
+TESSERA_ALWAYS_INLINE void apply_to_vectors(std::size_t j, Simd<T, W>& out, Body&& body,
+                                            const From*... from) {
+  const auto load = [j]<class S>(const S* p, Simd<T, W>& in)
+                        TESSERA_INLINE_LAMBDA { simd_load<W, T>(in, p + j); };
+  [&]<std::size_t... K>(std::index_sequence<K...>) TESSERA_INLINE_LAMBDA {
+    Simd<T, W> in[sizeof...(From)];
+    (load(from, in[K]), ...);
+    body(out, in[K]...);
+  }
+  (std::index_sequence_for<From...>{});
+}
+
+/// body(to[j], from[j]...) for vectors of elements: what it leaves in its first argument is stored. Give `to` among
+/// `from` to start from what it holds.
+///
+/// Shapes   every run has `count` elements; runs are the same or apart
+template <class T, class Body, class... From>
+TESSERA_ALWAYS_INLINE void map_vectors(std::size_t count, T* to, Body&& body, const From*... from) {
+  for_vectors<T>(count, [&]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
+    Simd<T, W> out;
+    apply_to_vectors<W, T>(j, out, body, from...);
+    simd_store<W, T>(to + j, out);
+  });
 }
 
 /// to[j] = from[j], without a call and in few vectors: the last one of each width overlaps the one before it.
@@ -154,13 +181,9 @@ TESSERA_ALWAYS_INLINE void copy_vectors(const T* from, std::size_t count, T* to)
 /// to[j] += from[j].
 template <class T>
 TESSERA_ALWAYS_INLINE void add_vectors(const T* from, std::size_t count, T* to) {
-  for_vectors<T>(count, [=]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
-    Simd<T, W> sum, term;
-    simd_load<W, T>(sum, to + j);
-    simd_load<W, T>(term, from + j);
-    sum += term;
-    simd_store<W, T>(to + j, sum);
-  });
+  map_vectors(
+      count, to, [](auto& sum, const auto& old, const auto& term) TESSERA_INLINE_LAMBDA { sum = old + term; },
+      to, from);
 }
 
 /// Asks for the cache lines of [from, from + bytes) to be read soon. Never faults.

@@ -20,10 +20,6 @@ void dropout_in_place(MatrixView<T> x, const DropoutMask& mask) {
   if (mask.probability > 0.0f) dropout(MatrixView<const T>(x), x, mask);
 }
 
-inline void dropout_in_place(MatrixView<bf16> x, const DropoutMask& mask) {
-  if (mask.probability > 0.0f) bf16_dropout(MatrixView<const bf16>(x), x, mask);
-}
-
 /// The first rows of y += x.
 inline void add_head_rows(MatrixView<const bf16> x, MatrixView<bf16> y) {
   const Isa isa = tessera::active_isa();
@@ -51,7 +47,8 @@ struct AggregateConcatOp {
   Reduce reduce;
   Var x;
   DropoutMask mask;
-  bool narrow = false;  ///< computed in bf16
+  bool narrow = false;   ///< computed in bf16
+  Bf16DropoutBits bits;  ///< of `mask`, where narrow
 
   std::array<Var, 1> inputs() const noexcept { return {x}; }
   std::array<Var, 0> reads() const noexcept { return {}; }
@@ -62,7 +59,7 @@ struct AggregateConcatOp {
     if constexpr (kNarrows<Tape<T>>) {
       if (narrow) {
         const MatrixView<bf16> g = tape.narrow_grad(self);
-        dropout_in_place(g, mask);
+        if (mask.probability > 0.0f) bf16_dropout_backward(g, bits, mask);
         const std::size_t width = g.cols() / 2;
         Tensor<bf16> part = aggregate_grad_narrow(a, reduce, MatrixView<const bf16>(g.middle_cols(0, width)));
         add_head_rows(MatrixView<const bf16>(g.middle_cols(width, width)), part.view());
@@ -89,7 +86,7 @@ struct AggregateConcatOp {
 /// y = dropout([A x | x_dst]): what is around a node beside what it is, x_dst being the first N_dst rows.
 ///
 /// Shapes   a [N_dst, N_src], x [N_src, F] -> y [N_dst, 2 F]
-/// Cost     2 E F flops, backward the same on the transpose; keeps nothing
+/// Cost     2 E F flops, backward the same on the transpose; keeps nothing, or in bf16 a bit per element that dropout saw
 /// Errors   ShapeError if the shapes do not fit; ConfigError if `reduce` is max
 template <class Ctx>
 Var aggregate_concat(Ctx& ctx, const Adjacency& a, Var x, Reduce reduce = Reduce::sum,
@@ -108,8 +105,13 @@ Var aggregate_concat(Ctx& ctx, const Adjacency& a, Var x, Reduce reduce = Reduce
       Tensor<bf16> y(a.num_dst(), 2 * width);
       detail::aggregate_value_narrow(a, reduce, half, y.view().middle_cols(0, width), {});
       convert_rows(half.middle_rows(0, a.num_dst()), y.view().middle_cols(width, width));
-      detail::dropout_in_place(y.view(), mask);
-      return ctx.record(std::move(y), detail::AggregateConcatOp<T>{a, reduce, x, mask, true});
+      Bf16DropoutBits bits;
+      if (mask.probability > 0.0f) {
+        bits = Bf16DropoutBits(y.rows(), y.cols());
+        bf16_dropout(std::as_const(y).view(), y.view(), mask, &bits);
+      }
+      return ctx.record(std::move(y),
+                        detail::AggregateConcatOp<T>{a, reduce, x, mask, true, std::move(bits)});
     }
   }
   const MatrixView<const T> value = ctx.value(x);
@@ -117,7 +119,7 @@ Var aggregate_concat(Ctx& ctx, const Adjacency& a, Var x, Reduce reduce = Reduce
   detail::aggregate_value(a, reduce, value, y.view().middle_cols(0, width));
   detail::copy_or_zero(value.middle_rows(0, a.num_dst()), y.view().middle_cols(width, width));
   detail::dropout_in_place(y.view(), mask);
-  return ctx.record(std::move(y), detail::AggregateConcatOp<T>{a, reduce, x, mask});
+  return ctx.record(std::move(y), detail::AggregateConcatOp<T>{a, reduce, x, mask, false, {}});
 }
 
 }  // namespace tessera

@@ -20,17 +20,22 @@ struct DropoutOp {
   static constexpr std::string_view kName = "dropout";
   Var x;
   DropoutMask mask;
+  Bf16DropoutBits bits;  ///< empty where y was not made in bf16
 
   std::array<Var, 1> inputs() const noexcept { return {x}; }
   std::array<Var, 0> reads() const noexcept { return {}; }
   bool reads_output() const noexcept { return false; }
 
-  // The mask is drawn again: nothing is stored.
+  // The mask is drawn again: nothing is stored but, in bf16, a bit per element.
   void vjp(Tape<T>& tape, Var self) const {
     if constexpr (kNarrows<Tape<T>>) {
       if (tape.has_narrow_grad(self)) {
         const MatrixView<bf16> g = tape.narrow_grad(self);
-        bf16_dropout(MatrixView<const bf16>(g), g, mask);
+        if (bits.size() > 0) {
+          bf16_dropout_backward(g, bits, mask);
+        } else {
+          bf16_dropout(MatrixView<const bf16>(g), g, mask);
+        }
         return tape.add_grad(x, tape.take_narrow_grad(self));
       }
     }
@@ -65,18 +70,21 @@ Var dropout(Ctx& ctx, Var x, const DropoutMask& mask) {
   if constexpr (kNarrows<Ctx>) {
     if (detail::narrows(ctx) && (ctx.has_narrow(x) || !ctx.needs_grad(x))) {
       Tensor<bf16> half(ctx.rows(x), ctx.cols(x));
+      Bf16DropoutBits bits;
+      if (ctx.needs_grad(x)) bits = Bf16DropoutBits(half.rows(), half.cols());
+      Bf16DropoutBits* const kept = bits.size() > 0 ? &bits : nullptr;
       if (ctx.has_narrow(x)) {
-        bf16_dropout(ctx.narrow(x), half.view(), mask);
+        bf16_dropout(ctx.narrow(x), half.view(), mask, kept);
       } else {
-        bf16_dropout(ctx.value(x), half.view(), mask);
+        bf16_dropout(ctx.value(x), half.view(), mask, kept);
       }
-      return ctx.record(std::move(half), detail::DropoutOp<T>{x, mask});
+      return ctx.record(std::move(half), detail::DropoutOp<T>{x, mask, std::move(bits)});
     }
   }
   const MatrixView<const T> value = ctx.value(x);
   Tensor<T> y(value.rows(), value.cols());
   dropout(value, y.view(), mask);
-  return ctx.record(std::move(y), detail::DropoutOp<T>{x, mask});
+  return ctx.record(std::move(y), detail::DropoutOp<T>{x, mask, {}});
 }
 
 }  // namespace tessera
