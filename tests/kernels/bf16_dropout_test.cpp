@@ -97,4 +97,9 @@ TEST_CASE("bf16_dropout: wrong extents and probabilities are refused", "[bf16][d
   Bf16DropoutBits bits(2, 33);
   REQUIRE_THROWS_AS(bf16_dropout<bf16>(x, x.view(), mask_of(0.5f), &bits), ShapeError);
   REQUIRE_THROWS_AS(bf16_dropout_backward(x.view(), bits, mask_of(0.5f)), ShapeError);
+  Bf16DropoutBits as_many_words(6, 1);
+  Dense<bf16> wide(2, 33);
+  REQUIRE_THROWS_AS(bf16_dropout_backward(wide.view(), as_many_words, mask_of(0.5f)), ShapeError);
+  Bf16DropoutBits fits(2, 3);
+  REQUIRE_THROWS_AS(bf16_dropout_backward(x.view(), fits, mask_of(1.5f)), ConfigError);
 }

@@ -62,12 +62,13 @@ constexpr std::uint32_t dropout_threshold(const DropoutMask& mask) noexcept {
   return static_cast<double>(whole) < bound ? whole + 1 : whole;
 }
 
+/// Four words of each of sixteen lanes: counters before they are drawn from, numbers after.
 struct DropoutWords {
   alignas(64) std::uint32_t word[4][kDropoutLanes];
 };
 
 /// philox4x32 for sixteen counters: word[k][l] is lane l's counter k and becomes its word k. The level is looked up, not
-/// passed: rows are finished deep inside the bodies of kernels, and one look serves 128 elements.
+/// passed: rows are finished deep inside the bodies of kernels, and one look serves sixteen blocks.
 TESSERA_ALWAYS_INLINE void philox_lanes(RngKey key, DropoutWords& words) noexcept {
 #if defined(TESSERA_TARGET_AVX512)
   const Isa isa = tessera::active_isa();

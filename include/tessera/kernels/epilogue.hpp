@@ -15,7 +15,7 @@ enum class Activation {
   elu    ///< z where z > 0, e^z - 1 elsewhere
 };
 
-/// Inverted dropout described by its keys, so that backward can draw the mask again instead of storing it.
+/// Inverted dropout described by its keys, so that backward can draw the mask again.
 ///
 /// Element (i, j) of an [N, F] matrix is kept iff its number is at least p, and then multiplied by 1 / (1 -
 /// p). The number is a pure function of (key, call, i, j). p = 0 is the identity, p = 1 gives zeros.

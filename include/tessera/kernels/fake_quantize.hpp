@@ -68,12 +68,19 @@ namespace detail {
 template <Real T>
 inline constexpr T kRounder = std::is_same_v<T, float> ? T(12582912.0) : T(6755399441055744.0);
 
-/// rne(clamp(v, low, high)); NaN gives low.
-template <Real T>
-TESSERA_ALWAYS_INLINE T round_clamped(T v, T low, T high) noexcept {
+/// v becomes rne(clamp(v, low, high)); NaN becomes low.
+template <Real T, std::size_t W>
+TESSERA_ALWAYS_INLINE void round_clamp_lanes(Simd<T, W>& v, const Simd<T, W>& low,
+                                             const Simd<T, W>& high) noexcept {
   v = v > low ? v : low;
   v = v < high ? v : high;
-  return (v + kRounder<T>)-kRounder<T>;
+  v = (v + kRounder<T>)-kRounder<T>;
+}
+
+template <Real T>
+TESSERA_ALWAYS_INLINE T round_clamped(T v, T low, T high) noexcept {
+  round_clamp_lanes<T, 1>(v, low, high);
+  return v;
 }
 
 template <Real T>
@@ -91,15 +98,6 @@ TESSERA_ALWAYS_INLINE void select_lanes(const Simd<SameWidthInt<T>, W>& choose, 
                                      (reinterpret_cast<Bits>(b) & ~choose));
 }
 
-/// v becomes round_clamped(v, low, high).
-template <Real T, std::size_t W>
-TESSERA_ALWAYS_INLINE void round_clamp(Simd<T, W>& v, const Simd<T, W>& low,
-                                       const Simd<T, W>& high) noexcept {
-  v = v > low ? v : low;
-  v = v < high ? v : high;
-  v = (v + kRounder<T>)-kRounder<T>;
-}
-
 /// grad becomes 0 where clamping v holds it back.
 template <Real T, std::size_t W>
 TESSERA_ALWAYS_INLINE void clip_gradient(Simd<T, W>& grad, const Simd<T, W>& v, const Simd<T, W>& low,
@@ -108,7 +106,7 @@ TESSERA_ALWAYS_INLINE void clip_gradient(Simd<T, W>& grad, const Simd<T, W>& v, 
     if (!passes_gradient<T>(v, low, high, inclusive)) grad = 0;
   } else {
     Simd<T, W> r = v;
-    round_clamp<T, W>(r, low - T{1}, high + T{1});
+    round_clamp_lanes<T, W>(r, low - T{1}, high + T{1});
     const Simd<T, W> none = {};
     if (inclusive) {
       select_lanes<T, W>((r >= low) & (r <= high), grad, none, grad);
@@ -118,8 +116,8 @@ TESSERA_ALWAYS_INLINE void clip_gradient(Simd<T, W>& grad, const Simd<T, W>& v, 
   }
 }
 
-inline constexpr std::size_t kQuantBytes =
-    32;  ///< of a vector: compilers compare wider ones number by number
+/// Bytes of a vector: compilers compare wider ones number by number.
+inline constexpr std::size_t kQuantBytes = 32;
 
 /// The one scale of a grid, times a row's factor, in every lane: compilers fill lanes anew in every step of a loop.
 template <Real T>
@@ -170,7 +168,7 @@ TESSERA_ALWAYS_INLINE void fake_quantize_row(const T* x, T* y, std::size_t n, co
       one.template load<W>(inverse, low, high);
       simd_load<W, T>(scale, one.scale);
       v *= inverse;
-      round_clamp<T, W>(v, low, high);
+      round_clamp_lanes<T, W>(v, low, high);
       v *= scale;
       simd_store<W, T>(y + j, v);
     });
@@ -184,7 +182,7 @@ TESSERA_ALWAYS_INLINE void fake_quantize_row(const T* x, T* y, std::size_t n, co
     simd_load<W, T>(high, grid.high.data() + j);
     simd_load<W, T>(scale, grid.scale.data() + j);
     v *= inverse;
-    round_clamp<T, W>(v, low, high);
+    round_clamp_lanes<T, W>(v, low, high);
     v *= scale;
     simd_store<W, T>(y + j, v);
   });
@@ -366,6 +364,7 @@ void quantized_messages(const CsrView<>& a, std::type_identity_t<MatrixView<cons
   detail::check_shape("quantized_messages", "x", x, a.num_cols, y.cols());
   detail::check_size("quantized_messages", "y.rows()", y.rows(), a.num_rows);
   detail::check_grid("quantized_messages", grid, {keep, {}}, a.num_cols, y.cols());
+  detail::check_size("quantized_messages", "grid.scale", grid.scale.size(), 1);
   const detail::ScaleLanes<T> one(grid, T{1});
   const T scale = grid.scale[0];
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
@@ -387,7 +386,7 @@ void quantized_messages(const CsrView<>& a, std::type_identity_t<MatrixView<cons
                                                       detail::simd_load<W, T>(sum, to + j);
                                                       one.template load<W>(inverse, low, high);
                                                       v = (w * v) * inverse;
-                                                      detail::round_clamp<T, W>(v, low, high);
+                                                      detail::round_clamp_lanes<T, W>(v, low, high);
                                                       sum += v * scale;
                                                       detail::simd_store<W, T>(to + j, sum);
                                                     });
@@ -409,6 +408,7 @@ void quantized_messages_backward(const CsrView<>& transpose, std::type_identity_
   detail::check_shape("quantized_messages_backward", "x", x, grad_x.rows(), grad_x.cols());
   detail::check_shape("quantized_messages_backward", "grad_y", grad_y, transpose.num_cols, grad_x.cols());
   detail::check_grid("quantized_messages_backward", grid, {keep, {}}, grad_x.rows(), grad_x.cols());
+  detail::check_size("quantized_messages_backward", "grid.scale", grid.scale.size(), 1);
   const T inverse = grid.inverse[0];
   const T low = grid.low[0];
   const T high = grid.high[0];

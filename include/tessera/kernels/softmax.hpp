@@ -10,6 +10,7 @@
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/elementwise.hpp"
 
 namespace tessera {

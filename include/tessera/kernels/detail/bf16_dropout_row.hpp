@@ -80,13 +80,13 @@ TESSERA_TARGET_AVX512 inline void bf16_dropout_row_avx512(const bf16* from, bf16
   }
 }
 
-/// A whole row under a mask drawn before.
-TESSERA_TARGET_AVX512 inline void bf16_masked_row_avx512(const bf16* from, bf16* to, std::size_t cols,
-                                                         float scale, const std::uint16_t* kept) noexcept {
+/// A whole row in place under a mask drawn before.
+TESSERA_TARGET_AVX512 inline void bf16_masked_row_avx512(bf16* row, std::size_t cols, float scale,
+                                                         const std::uint16_t* kept) noexcept {
   const __m512 by = _mm512_set1_ps(scale);
   for (std::size_t at = 0; at < cols; at += kDropoutLanes) {
-    dropout_piece_avx512(from + at, std::min(kDropoutLanes, cols - at), kept[at / kDropoutLanes], by,
-                         to + at);
+    bf16* const piece = row + at;
+    dropout_piece_avx512(piece, std::min(kDropoutLanes, cols - at), kept[at / kDropoutLanes], by, piece);
   }
 }
 

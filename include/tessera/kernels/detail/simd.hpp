@@ -123,11 +123,11 @@ TESSERA_ALWAYS_INLINE void unroll(Body&& body) {
   (std::make_index_sequence<N>{});
 }
 
-/// Calls body.template operator()<W>(j) for vectors of 64 bytes, then element by element: a loop over a row that is
+/// Calls body.template operator()<W>(j) for vectors of so many bytes, then element by element: a loop over a row that is
 /// vectors at -O2 too, where compilers leave those alone whose pointers may overlap.
-template <class T, std::size_t kBytes = 64, class Body>
+template <class T, std::size_t Bytes = 64, class Body>
 TESSERA_ALWAYS_INLINE void for_vectors(std::size_t count, Body&& body) {
-  constexpr std::size_t W = kBytes / sizeof(T);
+  constexpr std::size_t W = Bytes / sizeof(T);
   std::size_t j = 0;
   for (; j + W <= count; j += W) body.template operator()<W>(j);
   for (; j < count; ++j) body.template operator()<1>(j);

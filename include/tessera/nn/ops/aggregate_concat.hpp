@@ -48,7 +48,7 @@ struct AggregateConcatOp {
   Var x;
   DropoutMask mask;
   bool narrow = false;   ///< computed in bf16
-  Bf16DropoutBits bits;  ///< of `mask`, where narrow
+  Bf16DropoutBits bits;  ///< of `mask`, where narrow and dropping
 
   std::array<Var, 1> inputs() const noexcept { return {x}; }
   std::array<Var, 0> reads() const noexcept { return {}; }
@@ -107,8 +107,8 @@ Var aggregate_concat(Ctx& ctx, const Adjacency& a, Var x, Reduce reduce = Reduce
       convert_rows(half.middle_rows(0, a.num_dst()), y.view().middle_cols(width, width));
       Bf16DropoutBits bits;
       if (mask.probability > 0.0f) {
-        bits = Bf16DropoutBits(y.rows(), y.cols());
-        bf16_dropout(std::as_const(y).view(), y.view(), mask, &bits);
+        if (ctx.needs_grad(x)) bits = Bf16DropoutBits(y.rows(), y.cols());
+        bf16_dropout(std::as_const(y).view(), y.view(), mask, bits.empty() ? nullptr : &bits);
       }
       return ctx.record(std::move(y),
                         detail::AggregateConcatOp<T>{a, reduce, x, mask, true, std::move(bits)});

@@ -20,18 +20,18 @@ struct DropoutOp {
   static constexpr std::string_view kName = "dropout";
   Var x;
   DropoutMask mask;
-  Bf16DropoutBits bits;  ///< empty where y was not made in bf16
+  Bf16DropoutBits bits;  ///< empty where y was not made in bf16 or x needs no gradient
 
   std::array<Var, 1> inputs() const noexcept { return {x}; }
   std::array<Var, 0> reads() const noexcept { return {}; }
   bool reads_output() const noexcept { return false; }
 
-  // The mask is drawn again: nothing is stored but, in bf16, a bit per element.
+  // The mask is drawn again, except in bf16, where a bit per element was kept.
   void vjp(Tape<T>& tape, Var self) const {
     if constexpr (kNarrows<Tape<T>>) {
       if (tape.has_narrow_grad(self)) {
         const MatrixView<bf16> g = tape.narrow_grad(self);
-        if (bits.size() > 0) {
+        if (!bits.empty()) {
           bf16_dropout_backward(g, bits, mask);
         } else {
           bf16_dropout(MatrixView<const bf16>(g), g, mask);
@@ -54,6 +54,7 @@ struct DropoutOp {
 ///
 /// Shapes   x [N, F] -> y [N, F]; where operators compute in bf16, y is kept that way if x is or if it is data
 /// A sparse input's entries are drawn when a product reads them, by another rule than a dense matrix's elements.
+/// Cost     keeps nothing for the gradient, in bf16 a bit per element
 /// Errors   ConfigError unless p is in [0, 1], or for a sparse input that is dropped already
 template <class Ctx>
 Var dropout(Ctx& ctx, Var x, const DropoutMask& mask) {
@@ -72,7 +73,7 @@ Var dropout(Ctx& ctx, Var x, const DropoutMask& mask) {
       Tensor<bf16> half(ctx.rows(x), ctx.cols(x));
       Bf16DropoutBits bits;
       if (ctx.needs_grad(x)) bits = Bf16DropoutBits(half.rows(), half.cols());
-      Bf16DropoutBits* const kept = bits.size() > 0 ? &bits : nullptr;
+      Bf16DropoutBits* const kept = bits.empty() ? nullptr : &bits;
       if (ctx.has_narrow(x)) {
         bf16_dropout(ctx.narrow(x), half.view(), mask, kept);
       } else {
