@@ -3,7 +3,7 @@
 // Amazon2M; and the fused aggregators of EGC against one SpMM, also on stand-ins of the four graphs of the paper's table.
 //
 //   bench_layers                      a few seconds at 1/50 of the size
-//   bench_layers --scale 1            the full shapes; needs about 12 GB
+//   bench_layers --scale 1            the full shapes; Amazon2M's needs more than 24 GB
 //   bench_layers --only table         the four-graph table alone
 #include <algorithm>
 #include <cstddef>
