@@ -187,9 +187,9 @@ void bf16_columns_of_a(Bf16Isa isa, MatrixView<const A> a, MatrixView<const B> b
   const Bf16TnPlan plan(a.rows(), a.cols(), b.cols());
   const std::size_t chunk = plan.chunk;
   constexpr std::size_t kTile = kBf16Block * kBf16Block;
-  const std::size_t room = chunk / kBf16Block;  // steps
-  Array<bf16> left(plan.strips * room * kTile);
-  Array<bf16> right(plan.panels * room * kBf16Panel);
+  const std::size_t steps_per_chunk = chunk / kBf16Block;
+  Array<bf16> left(plan.strips * steps_per_chunk * kTile);
+  Array<bf16> right(plan.panels * steps_per_chunk * kBf16Panel);
   Array<float> sums(plan.parts * plan.tiles * kTile);
   // Where a whole block of c goes, if it is summed there.
   const auto in_place = [&](std::size_t t) -> float* {
@@ -206,10 +206,10 @@ void bf16_columns_of_a(Bf16Isa isa, MatrixView<const A> a, MatrixView<const B> b
     for_tiles(steps, 2, serial, [&](std::size_t begin, std::size_t end) {
       for (std::size_t s = begin; s < end; ++s) {
         for (std::size_t i = 0; i < plan.strips; ++i) {
-          pack_bf16_columns(x, s, i, left.data() + (i * room + s) * kTile, kBf16Block);
+          pack_bf16_columns(x, s, i, left.data() + (i * steps_per_chunk + s) * kTile);
         }
         for (std::size_t p = 0; p < plan.panels; ++p) {
-          pack_bf16_step(g, s, p, right.data() + (p * room + s) * kBf16Panel);
+          pack_bf16_step(g, s, p, right.data() + (p * steps_per_chunk + s) * kBf16Panel);
         }
       }
     });
@@ -223,11 +223,11 @@ void bf16_columns_of_a(Bf16Isa isa, MatrixView<const A> a, MatrixView<const B> b
                     const std::size_t from = steps * part / plan.parts;
                     const std::size_t to = steps * (part + 1) / plan.parts;
                     Bf16Block work;
-                    work.a = left.data() + (strip * room + from) * kTile;
+                    work.a = left.data() + (strip * steps_per_chunk + from) * kTile;
                     work.lda = kBf16Block;
                     work.stride = kTile;
                     work.steps = to - from;
-                    work.panel = right.data() + (panel * room + from) * kBf16Panel;
+                    work.panel = right.data() + (panel * steps_per_chunk + from) * kBf16Panel;
                     float* const whole = in_place(t);
                     work.c = whole != nullptr ? whole : sums.data() + t * kTile;
                     work.ldc = whole != nullptr ? c.stride() : kBf16Block;

@@ -188,25 +188,36 @@ TESSERA_ALWAYS_INLINE void fake_quantize_row(const T* x, T* y, std::size_t n, co
   });
 }
 
+/// to[j] += Q(w from[j]).
+template <Real T>
+TESSERA_ALWAYS_INLINE void add_rounded(const ScaleLanes<T>& one, T w, const T* from, std::size_t n,
+                                       T* to) noexcept {
+  for_vectors<T, kQuantBytes>(n, [&one, w, from, to]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
+    Simd<T, W> v, sum, inverse, scale, low, high;
+    simd_load<W, T>(v, from + j);
+    simd_load<W, T>(sum, to + j);
+    one.template load<W>(inverse, low, high);
+    simd_load<W, T>(scale, one.scale);
+    v = (w * v) * inverse;
+    round_clamp_lanes<T, W>(v, low, high);
+    sum += v * scale;
+    simd_store<W, T>(to + j, sum);
+  });
+}
+
 /// Least and largest of `n` numbers by lanes, NaN left out.
 template <class L, Real T>
 TESSERA_ALWAYS_INLINE void range_of_run(L, const T* x, std::size_t n, ValueRange<T>& out) noexcept {
   constexpr std::size_t W = L::template lanes<T>();
-  using Lanes = Simd<T, W>;
-  using Mask = Simd<SameWidthInt<T>, W>;
   std::size_t j = 0;
   if (n >= W) {
-    Lanes low, high, v;
+    Simd<T, W> low, high, v;
     simd_fill<W>(low, out.min);
     simd_fill<W>(high, out.max);
     for (; j + W <= n; j += W) {
       simd_load<W, T>(v, x + j);
-      const Mask less = v < low;
-      const Mask more = v > high;
-      low =
-          reinterpret_cast<Lanes>((reinterpret_cast<Mask>(v) & less) | (reinterpret_cast<Mask>(low) & ~less));
-      high = reinterpret_cast<Lanes>((reinterpret_cast<Mask>(v) & more) |
-                                     (reinterpret_cast<Mask>(high) & ~more));
+      select_lanes<T, W>(v < low, v, low, low);
+      select_lanes<T, W>(v > high, v, high, high);
     }
     for (std::size_t lane = 0; lane < W; ++lane) {
       out.min = std::min(out.min, static_cast<T>(low[lane]));
@@ -366,7 +377,6 @@ void quantized_messages(const CsrView<>& a, std::type_identity_t<MatrixView<cons
   detail::check_grid("quantized_messages", grid, {keep, {}}, a.num_cols, y.cols());
   detail::check_size("quantized_messages", "grid.scale", grid.scale.size(), 1);
   const detail::ScaleLanes<T> one(grid, T{1});
-  const T scale = grid.scale[0];
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const std::size_t n = y.cols();
     std::fill_n(to, n, T{0});
@@ -379,17 +389,7 @@ void quantized_messages(const CsrView<>& a, std::type_identity_t<MatrixView<cons
             [w](auto& sum, const auto& old, const auto& v) TESSERA_INLINE_LAMBDA { sum = old + w * v; }, to,
             from);
       } else {
-        detail::for_vectors<T, detail::kQuantBytes>(n,
-                                                    [&]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
-                                                      detail::Simd<T, W> v, sum, inverse, low, high;
-                                                      detail::simd_load<W, T>(v, from + j);
-                                                      detail::simd_load<W, T>(sum, to + j);
-                                                      one.template load<W>(inverse, low, high);
-                                                      v = (w * v) * inverse;
-                                                      detail::round_clamp_lanes<T, W>(v, low, high);
-                                                      sum += v * scale;
-                                                      detail::simd_store<W, T>(to + j, sum);
-                                                    });
+        detail::add_rounded(one, w, from, n, to);
       }
     }
   });

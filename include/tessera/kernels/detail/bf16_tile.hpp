@@ -250,13 +250,13 @@ TESSERA_TARGET_BF16 void pack_bf16_step_transposed(MatrixView<const S> b, std::s
 /// Rows [32 step, ...) of columns [32 block, ...) of x [K, M] as 32 rows of 32: a left operand X^T.
 template <class S>
 TESSERA_TARGET_BF16 void pack_bf16_columns(MatrixView<const S> x, std::size_t step, std::size_t block,
-                                           bf16* out, std::size_t stride) noexcept {
-  for (std::size_t half = 0; half < 2; ++half, out += 16 * stride) {
+                                           bf16* out) noexcept {
+  for (std::size_t half = 0; half < 2; ++half, out += kBf16Tile) {
     __m512i pair[16];
     load_pairs(x, step * kBf16Block, block * kBf16Block + 16 * half, pair);
     transpose_lanes(pair);
     TESSERA_UNROLL
-    for (std::size_t r = 0; r < 16; ++r) _mm512_storeu_si512(out + r * stride, pair[r]);
+    for (std::size_t r = 0; r < 16; ++r) _mm512_storeu_si512(out + r * kBf16Block, pair[r]);
   }
 }
 

@@ -10,7 +10,7 @@
 #include <immintrin.h>
 
 // Sixteen counters of philox4x32 at once. Spelt in instructions because compilers make three of a product of 64-bit
-// lanes whose upper halves are 0 (AVX2: seven), and two of joining the halves of two products.
+// lanes whose upper halves are 0 (more with AVX2), and two of joining the halves of two products.
 
 namespace tessera::detail {
 
