@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Writes tests/data/golden/neighbors.npz: what neighbour samplers and shaDow pick, and the coefficients they give it.
+"""Writes tests/data/golden/neighbors.npz: what samplers pick, and the coefficients they give it.
 
     python3 -m venv env && env/bin/pip install numpy
     env/bin/python tests/golden/make_neighbors_golden.py tests/data/golden/neighbors.npz
 
 An independent implementation, from Philox-4x32-10 up, of: Floyd's choice of k of d, draws with replacement, exponential
-keys with the threshold of rank conditioning, Vose's alias tables, the ego graphs of shaDow by hops. Coefficients are
-those of D^-1/2 (A + I) D^-1/2 as a dense matrix (of the subgraph alone for shaDow) times what makes up for what was
-not picked. Everything is float64.
+keys with the threshold of rank conditioning, Vose's alias tables, the ego graphs of shaDow by hops, DropEdge's half of
+the links, nodes dealt into parts (Fisher and Yates), forests of walks with and without a bias, control variates with and
+without columns for noise. Coefficients are those of D^-1/2 (A + I) D^-1/2 as a dense matrix (of what is left of the graph
+alone for shaDow, DropEdge and dealt nodes) times what makes up for what was not picked. Everything is float64.
 """
 
 import math
@@ -15,7 +16,8 @@ import sys
 
 import numpy as np
 
-N, SEED, EPOCH, BATCH, FANOUT, PICK = 40, 7, 2, 0, 3, 3
+N, SEED, EPOCH, BATCH, FANOUT = 40, 7, 2, 0, 3
+SHUFFLE, PICK, WALK, DROPOUT = 2, 3, 4, 5  # what numbers are drawn for
 M32, M64 = 2**32 - 1, 2**64 - 1
 out = {}
 
@@ -27,11 +29,9 @@ def split_mix(state):
     return z ^ (z >> 31)
 
 
-KEY = split_mix(split_mix(SEED) ^ split_mix(EPOCH * 256 + PICK))
-
-
-def philox(c):
-    k0, k1 = KEY & M32, KEY >> 32
+def philox(c, purpose=PICK):
+    key = split_mix(split_mix(SEED) ^ split_mix(EPOCH * 256 + purpose))
+    k0, k1 = key & M32, key >> 32
     for _ in range(10):
         p0, p1 = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
         c = [(p1 >> 32) ^ c[1] ^ k0, p1 & M32, (p0 >> 32) ^ c[3] ^ k1, p0 & M32]
@@ -40,13 +40,13 @@ def philox(c):
 
 
 class Stream:
-    def __init__(self, entity):
-        self.entity, self.words = int(entity), []
+    def __init__(self, entity, purpose=PICK):
+        self.entity, self.purpose, self.words = int(entity), purpose, []
         self.used = 0
 
     def word(self):
         if not self.words:
-            self.words = philox([self.used // 4, BATCH, self.entity & M32, self.entity >> 32])
+            self.words = philox([self.used // 4, BATCH, self.entity & M32, self.entity >> 32], self.purpose)
         self.used += 1
         return self.words.pop(0)
 
@@ -58,9 +58,12 @@ class Stream:
             if (m & M32) >= (2**32 - n) % n:
                 return m >> 32
 
-    def uniform_open(self):
+    def uniform(self):
         low = self.word()
-        return (((low | self.word() << 32) >> 11) + 0.5) * 2.0**-53
+        return ((low | self.word() << 32) >> 11) * 2.0**-53
+
+    def uniform_open(self):
+        return self.uniform() + 2.0**-54
 
 
 def links():
@@ -91,11 +94,11 @@ def prepared(matrix):
     return loops / np.sqrt(d[:, None] * d[None, :])
 
 
-def floyd(node, row):
+def floyd(node, row, entity=None):
     d, k = len(row), min(FANOUT, len(row))
     if k == d:
         return [(t, 1.0) for t in range(d)]
-    draws, taken = Stream(node), []
+    draws, taken = Stream(node if entity is None else entity), []
     for last in range(d - k, d):
         t = draws.below(last + 1)
         taken.append(last if t in taken else t)
@@ -175,5 +178,72 @@ for target in range(N):
 for k, name in enumerate(("target", "row", "col")):
     out[f"shadow.{name}"] = np.array([e[k] for e in entries], dtype=np.int64)
 out["shadow.coefficient"] = np.array([e[3] for e in entries])
+
+
+def keep_dense(name, matrix):
+    rows, cols = np.nonzero(matrix)
+    out[f"{name}.row"], out[f"{name}.col"], out[f"{name}.coefficient"] = rows, cols, matrix[rows, cols]
+
+
+# DropEdge at 1/2: the half of the links whose first 64 bits are smallest.
+drawn = []
+for a, b in links():
+    words = philox([a, 0, 0, b], DROPOUT)
+    drawn.append((words[0] | words[1] << 32, b, a))
+left = np.zeros((N, N))
+for _, i, j in sorted(drawn)[: len(drawn) // 2]:
+    left[i, j] = left[j, i] = 1.0
+keep_dense("drop_edge", prepared(left))
+
+# All nodes dealt into 3 parts, the links inside each: one block diagonal matrix.
+order, draws = list(range(N)), Stream(0, SHUFFLE)
+for i in range(N, 1, -1):
+    j = draws.below(i)
+    order[i - 1], order[j] = order[j], order[i - 1]
+together = np.zeros((N, N), dtype=bool)
+for part in np.array_split(order, 3):
+    together[np.ix_(part, part)] = True
+keep_dense("random_nodes", np.where(together, prepared(np.where(together, A, 0)), 0))
+
+# Forests of two levels, 3 and 2 wide, from every node; the bias gives neighbour j of a path that began at i weight
+# 1 + (i + j) % 3. -1: the walk ended.
+for name in ("uniform", "bias"):
+    level = list(range(N))
+    roots = list(range(N))
+    for depth, width in enumerate((3, 2)):
+        reached = []
+        for at, node in enumerate(level):
+            row = np.flatnonzero(A[node]) if node >= 0 else []
+            draws = Stream(depth << 32 | at, WALK)
+            for _ in range(width):
+                if len(row) == 0:
+                    reached.append(-1)
+                elif name == "uniform":
+                    reached.append(row[draws.below(len(row))])
+                else:
+                    sums = np.cumsum([1 + (roots[at] + j) % 3 for j in row])
+                    reached.append(row[np.searchsorted(sums, draws.uniform() * sums[-1], side="right")])
+        level, roots = reached, [r for r in roots for _ in range(width)]
+        out[f"walks.{name}.{depth + 1}"] = np.array(level, dtype=np.int64)
+
+# Control variates, the layer nearest the loss, all nodes as targets: per row the loop, the sampled neighbours scaled up,
+# all neighbours from the history less what is sampled, then for noise the computed ones with the root of the scale.
+S = prepared(A)
+entries = []
+for node in range(N):
+    row = np.flatnonzero(A[node])
+    picked = floyd(node, row, 1 << 32 | node)
+    sampled = [(row[t], S[node, row[t]], f) for t, f in picked]
+    history = []
+    if len(picked) < len(row):
+        shares = {t: f for t, f in picked}
+        history = [S[node, j] * (1 - shares.get(t, 0.0)) for t, j in enumerate(row)]
+    computed = [(node, S[node, node], 1.0)] + sampled
+    entries += [(node, j, 0, s * f) for j, s, f in computed]
+    entries += [(node, j, 1, c) for j, c in zip(row, history)]
+    entries += [(node, j, 2, s * math.sqrt(f)) for j, s, f in computed]
+for k, name in enumerate(("row", "col", "kind")):
+    out[f"variates.{name}"] = np.array([e[k] for e in entries], dtype=np.int64)
+out["variates.coefficient"] = np.array([e[3] for e in entries])
 
 np.savez(sys.argv[1], **out)
