@@ -42,8 +42,8 @@ std::string with_bits(const std::string& method, int bits) { return method + "-i
 QuantTable::QuantTable(const Options& o, const QuantChoice& choice, const tessera::DatasetView& data,
                        bool integers)
     : o_(o), choice_(choice), data_(data), wants_integers_(integers) {
-  std::printf("%-18s %16s %12s %14s %8s %13s\n", "method", "test", "model bytes", "feature bytes", "ms/step",
-              "ms/inference");
+  std::printf("%-18s %10s %16s %12s %14s %8s %13s\n", "method", "validation", "test", "model bytes",
+              "feature bytes", "ms/step", "ms/inference");
 }
 
 bool QuantTable::runs_in_integers(int bits) const {
@@ -60,9 +60,14 @@ void QuantTable::measure(Row& row, tessera::Metric metric, const Infer& infer) c
     logits = infer();
     best = std::min(best, timer.seconds());
   }
-  const auto rows = tessera::targets_of(data_, tessera::Role::test);
   const tessera::LabelView labels{data_.labels.classes, data_.labels.indicators};
-  row.test.push_back(tessera::measure(metric, std::as_const(logits).view(), labels, rows.rows.span()));
+  const auto add_metric = [&](tessera::Role role, std::vector<double>& to) {
+    const auto nodes = tessera::targets_of(data_, role);
+    if (nodes.rows.empty() && role == tessera::Role::val) return;
+    to.push_back(tessera::measure(metric, std::as_const(logits).view(), labels, nodes.rows.span()));
+  };
+  add_metric(tessera::Role::val, row.val);
+  add_metric(tessera::Role::test, row.test);
   row.latency_ms.push_back(1e3 * best);
 }
 
@@ -182,9 +187,13 @@ void QuantTable::print(const Row& row) {
   const std::size_t features = (data_.graph.num_nodes() * data_.num_features() * row.feature_bits + 7) / 8;
   char step[16] = "";
   if (row.step_ms > 0) std::snprintf(step, sizeof step, "%.3f", row.step_ms);
-  std::printf("%-18s %7.2f +- %5.2f %12zu %14zu %8s %13.3f\n", row.name.c_str(), 100 * mean(row.test),
-              100 * deviation(row.test), row.model_bytes, features, step, mean(row.latency_ms));
+  char val[16] = "";
+  if (!row.val.empty()) std::snprintf(val, sizeof val, "%.2f", 100 * mean(row.val));
+  std::printf("%-18s %10s %7.2f +- %5.2f %12zu %14zu %8s %13.3f\n", row.name.c_str(), val,
+              100 * mean(row.test), 100 * deviation(row.test), row.model_bytes, features, step,
+              mean(row.latency_ms));
   std::fflush(stdout);
+  if (!row.val.empty()) fields_.push_back({row.name + "_val_mean", mean(row.val)});
   fields_.push_back({row.name + "_mean", mean(row.test)});
   fields_.push_back({row.name + "_std", deviation(row.test)});
   fields_.push_back({row.name + "_bytes", static_cast<std::int64_t>(row.model_bytes)});

@@ -43,6 +43,7 @@ class QuantTable {
     std::size_t model_bytes = 0;
     std::size_t feature_bits = 32;
     double step_ms = 0;
+    std::vector<double> val = {};
     std::vector<double> test = {};
     std::vector<double> latency_ms = {};
   };
