@@ -9,8 +9,16 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/graph_factories.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/kernels/attention.hpp"
+#include "tessera/kernels/batch_norm.hpp"
+#include "tessera/kernels/dropout.hpp"
+#include "tessera/kernels/epilogue_apply.hpp"
 #include "tessera/kernels/gemm.hpp"
+#include "tessera/kernels/layer_norm.hpp"
+#include "tessera/kernels/sddmm.hpp"
+#include "tessera/kernels/spmm_max.hpp"
 
 using namespace tessera;
 
@@ -65,4 +73,43 @@ TEST_CASE("kernels say what they moved and computed", "[profile]") {
   CHECK(call.name == "gemm");
   CHECK(call.flops == 2.0 * 10 * 20 * 30);
   CHECK(call.bytes == 4.0 * (200 + 600 + 300));
+}
+
+TEST_CASE("sparse and row-wise kernels record one call each, with the least bytes they move", "[profile]") {
+  constexpr std::size_t kRows = 40, kCols = 8;
+  const CsrGraph graph = tessera::testing::random_undirected(kRows, 100, 3);
+  const CsrView<> a = graph.view();
+  const auto x = Tensor<float>::zeros(kRows, kCols), scores = Tensor<float>::zeros(kRows, 2);
+  Tensor<float> y(kRows, kCols), norm(kRows, 4);
+  Tensor<std::int32_t> arg(kRows, kCols);
+  std::vector<float> row(kRows), column(kCols), edge(a.num_edges());
+  KernelProfile& profile = KernelProfile::global();
+  profile.start();
+  attention_sum<float>(a, x.view(), scores.view(), scores.view(), {.heads = 2}, y.view(), norm.view());
+  spmm_max<float, float>(a, x.view(), y.view(), arg.view());
+  sddmm_dot<float>(a, x.view(), x.view(), edge);
+  dropout<float>(x.view(), y.view(), {.probability = 0.5f});
+  apply_epilogue<float>(y.view(), {.activation = Activation::elu});
+  batch_norm<float>(x.view(), {}, {}, column, column, y.view());
+  layer_norm<float>(x.view(), {}, {}, y.view(), row, row);
+  profile.stop();
+  const std::vector<KernelCall>& calls = profile.calls();
+  REQUIRE(calls.size() == 7);
+  const double matrix = 4.0 * kRows * kCols,
+               ids = 4.0 * static_cast<double>(a.num_edges()) + 8.0 * (kRows + 1);
+  const double products = static_cast<double>(a.num_edges() * kCols);
+  const auto check = [&](std::size_t k, const char* name, double bytes, double flops) {
+    INFO(name);
+    CHECK(calls[k].name == name);
+    CHECK(calls[k].bytes == bytes);
+    CHECK(calls[k].flops == flops);
+    CHECK(calls[k].depth == 0);
+  };
+  check(0, "attention_sum", 2 * matrix + ids, 2 * products);
+  check(1, "spmm_max", 3 * matrix + ids, products);
+  check(2, "sddmm_dot", 2 * matrix + ids + 4.0 * static_cast<double>(a.num_edges()), 2 * products);
+  check(3, "dropout", 2 * matrix, 0);
+  check(4, "apply_epilogue", 2 * matrix, 0);
+  check(5, "batch_norm", 2 * matrix, 0);
+  check(6, "layer_norm", 2 * matrix, 0);
 }

@@ -19,6 +19,7 @@
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/detail/attention_rows.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/detail/sparse_checks.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/dropout.hpp"
@@ -304,6 +305,7 @@ void attention_sum(CsrView<> a, std::type_identity_t<MatrixView<const T>> x,
   detail::check_shape("attention_sum", "target", target, a.num_rows, options.heads);
   detail::check_shape("attention_sum", "norm", norm, a.num_rows, 2 * options.heads);
   if (y.empty()) return;
+  const KernelScope profile = detail::entry_scope("attention_sum", a, x, y);
   detail::for_each_head_group(
       options.heads, [&](auto k, std::size_t group, std::size_t first, std::size_t heads) {
         constexpr std::size_t kHeads = k();
@@ -342,6 +344,8 @@ void attention_sum_backward(CsrView<> a, CsrView<> transpose, std::type_identity
   detail::check_shape(kName, "grad_y", grad_y, a.num_rows, x.cols());
   detail::check_shape(kName, "grad_source", grad_source, a.num_cols, options.heads);
   detail::check_shape(kName, "grad_target", grad_target, a.num_rows, options.heads);
+  const KernelScope profile =
+      detail::entry_scope(kName, a, x, grad_x, 6, static_cast<double>(grad_y.size() * sizeof(T)));
   detail::for_each_head_group(
       options.heads, [&](auto k, std::size_t group, std::size_t first, std::size_t heads) {
         constexpr std::size_t kHeads = k();

@@ -14,6 +14,7 @@
 #include "tessera/kernels/accumulate.hpp"
 #include "tessera/kernels/column_sum.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/elementwise.hpp"
@@ -32,6 +33,7 @@ void column_statistics(std::type_identity_t<MatrixView<const T>> x, std::span<T>
                        std::type_identity_t<std::span<T>> variance) {
   detail::check_size("column_statistics", "mean", mean.size(), x.cols());
   detail::check_size("column_statistics", "variance", variance.size(), x.cols());
+  const KernelScope profile = detail::pass_scope("column_statistics", x, 2);
   const std::size_t cols = x.cols();
   const T count = static_cast<T>(std::max<std::size_t>(1, x.rows()));
   column_sum(x, mean);
@@ -73,6 +75,7 @@ void batch_norm(std::type_identity_t<MatrixView<const T>> x, std::type_identity_
   detail::check_size_or_empty("batch_norm", "beta", beta.size(), cols);
   detail::check_size("batch_norm", "mean", mean.size(), cols);
   detail::check_size("batch_norm", "inv_std", inv_std.size(), cols);
+  const KernelScope profile = detail::pass_scope("batch_norm", y, 2);
   Array<T> scale = Array<T>::copy_of(inv_std);
   for (std::size_t j = 0; j < gamma.size(); ++j) scale[j] *= gamma[j];
   Array<T> shift = beta.empty() ? Array<T>(cols, T{0}) : Array<T>::copy_of(beta);
@@ -115,6 +118,7 @@ void batch_norm_backward(std::type_identity_t<MatrixView<const T>> grad_y,
   detail::check_size_or_empty("batch_norm_backward", "grad_gamma", grad_gamma.size(), cols);
   detail::check_size_or_empty("batch_norm_backward", "grad_beta", grad_beta.size(), cols);
   if (x.empty()) return;
+  const KernelScope profile = detail::pass_scope("batch_norm_backward", x, 5);
   const Isa isa = active_isa();
   const T* const center = mean.data();
   const T* const inv = inv_std.data();

@@ -14,6 +14,7 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/loss_sum.hpp"
 
@@ -66,6 +67,7 @@ LossSum binary_cross_entropy(std::type_identity_t<MatrixView<const T>> logits,
   if (!(options.divisor >= 0)) {
     throw ConfigError(message(kName, ": divisor is ", options.divisor, ", want a number >= 0"));
   }
+  const KernelScope profile = detail::pass_scope(kName, logits, grad.empty() ? 2 : 3);
   const auto weight_of = [&](std::size_t i) {
     return row_weight.empty() ? 1.0 : static_cast<double>(row_weight[i]);
   };

@@ -13,6 +13,7 @@
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/accumulate.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/dispatch.hpp"
 
 namespace tessera {
@@ -55,6 +56,7 @@ void column_sum(std::type_identity_t<MatrixView<const T>> x, std::span<T> out,
                 Accumulate accumulate = Accumulate::no) {
   detail::check_size("column_sum", "out", out.size(), x.cols());
   if (out.empty()) return;
+  const KernelScope profile = detail::pass_scope("column_sum", x, 1);
   const Isa isa = active_isa();
   detail::sum_row_blocks(x.rows(), x.cols(), detail::column_sum_rows(x.cols()), out, accumulate,
                          [&](std::size_t begin, std::size_t end, T* sums) {

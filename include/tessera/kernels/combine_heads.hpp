@@ -17,6 +17,7 @@
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/kernels/detail/epilogue_row.hpp"
 #include "tessera/kernels/detail/feature_tile.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/head_dots.hpp"
@@ -188,7 +189,7 @@ void spmm_multi_combine(CsrView<> a, std::type_identity_t<MatrixView<const T>> u
   const bool keep = aggregates.data() != nullptr;
   if (keep) detail::check_shape(kName, "aggregates", aggregates, a.num_rows, columns);
   if (y.empty()) return;
-  const KernelScope profile = detail::spmm_scope("spmm_multi_combine", a, u, y);
+  const KernelScope profile = detail::entry_scope("spmm_multi_combine", a, u, y);
   detail::multi_rows<T>(
       a, u, aggregators, saved,
       [&](std::size_t i, T* scratch) { return keep ? aggregates.data() + i * aggregates.stride() : scratch; },

@@ -10,6 +10,7 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/rows.hpp"
@@ -25,6 +26,7 @@ namespace tessera {
 template <Scalar X, Scalar Y>
 void convert_rows(MatrixView<const X> x, MatrixView<Y> y) {
   detail::check_shape("convert_rows", "y", y, x.rows(), x.cols());
+  const KernelScope profile("convert_rows", static_cast<double>(y.size() * (sizeof(X) + sizeof(Y))), 0);
   const Isa isa = active_isa();
   parallel_for(x.rows(), detail::rows_per_block(x.cols()), [&](std::size_t begin, std::size_t end) {
     dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
@@ -43,6 +45,7 @@ void convert_rows(MatrixView<const X> x, MatrixView<Y> y) {
 /// Threads  safe to call concurrently on distinct y; result independent of T
 inline void round_to_bf16(MatrixView<const float> x, MatrixView<float> y) {
   detail::check_shape("round_to_bf16", "y", y, x.rows(), x.cols());
+  const KernelScope profile = detail::pass_scope("round_to_bf16", y, 2);
   parallel_for(x.rows(), detail::rows_per_block(x.cols()), [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
       for (std::size_t j = 0; j < x.cols(); ++j) y(i, j) = static_cast<float>(bf16(x(i, j)));

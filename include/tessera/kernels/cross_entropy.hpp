@@ -17,6 +17,7 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/loss_sum.hpp"
 #include "tessera/kernels/softmax.hpp"
@@ -141,6 +142,7 @@ LossSum softmax_cross_entropy(std::type_identity_t<MatrixView<const T>> logits,
     throw ConfigError(message(kName, ": divisor is ", options.divisor, ", want a number >= 0"));
   }
 
+  const KernelScope profile = detail::pass_scope(kName, logits, grad.empty() ? 1 : 2);
   detail::Smoothing smooth{options.label_smoothing, options.class_weight, 0};
   for (std::size_t c = 0; c < classes; ++c) smooth.class_weight_sum += smooth.weight(c);
   const double weight_sum = detail::checked_label_weights(labels, row_weight, options.class_weight, classes);

@@ -15,6 +15,7 @@
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/rng.hpp"
 #include "tessera/core/scalar.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/detail/philox_lanes.hpp"
 #include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/dispatch.hpp"
@@ -171,6 +172,7 @@ template <Real T>
 void dropout(std::type_identity_t<MatrixView<const T>> x, MatrixView<T> y, const DropoutMask& mask) {
   check_dropout(mask, "dropout");
   detail::check_shape("dropout", "x", x, y.rows(), y.cols());
+  const KernelScope profile = detail::pass_scope("dropout", y, 2);
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const from = x.data() + i * x.stride();
     if (from != to) std::copy_n(from, y.cols(), to);

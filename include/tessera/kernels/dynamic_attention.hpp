@@ -18,6 +18,7 @@
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/attention.hpp"
 #include "tessera/kernels/detail/attention_rows.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/edge_ranges.hpp"
 
@@ -180,6 +181,7 @@ void dynamic_attention_sum(CsrView<> a, std::type_identity_t<MatrixView<const T>
   detail::check_spmm<T, T>("dynamic_attention_sum", a, left, y);
   detail::check_shape("dynamic_attention_sum", "norm", norm, a.num_rows, 2 * options.heads);
   if (y.empty()) return;
+  const KernelScope profile = detail::entry_scope("dynamic_attention_sum", a, left, y, 7);
   detail::for_each_head_group(
       options.heads, [&](auto k, std::size_t group, std::size_t first, std::size_t heads) {
         constexpr std::size_t kHeads = k();
@@ -215,6 +217,8 @@ void dynamic_attention_sum_backward(
   detail::check_shape(kName, "norm", norm, a.num_rows, 2 * options.heads);
   detail::check_shape(kName, "grad_right", grad_right, a.num_rows, left.cols());
   detail::check_size(kName, "grad_weight", grad_weight.size(), left.cols());
+  const KernelScope profile =
+      detail::entry_scope(kName, a, left, grad_left, 14, 4.0 * static_cast<double>(y.size() * sizeof(T)));
   const Isa isa = active_isa();
   const std::size_t width = left.cols() / options.heads;
   detail::for_each_head_group(

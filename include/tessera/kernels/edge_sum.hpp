@@ -13,6 +13,7 @@
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/kernels/detail/edge_rows.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 
 // Sums of messages that read a row of numbers of their own entry. The transposed passes find it by `position`: entry k
 // of the transpose is entry position[k] of the matrix.
@@ -34,6 +35,8 @@ void edge_sum(CsrView<> a, std::type_identity_t<MatrixView<const T>> x,
   detail::check_extent(kName, "x.rows()", x.rows(), a.num_cols);
   detail::check_shape(kName, "z", z, a.num_edges(), x.cols());
   detail::check_shape(kName, "y", y, a.num_rows, x.cols());
+  const KernelScope profile =
+      detail::entry_scope(kName, a, x, y, 2, static_cast<double>(z.size() * sizeof(T)));
   detail::for_each_entry_row(a, [&](auto level, std::size_t i) TESSERA_INLINE_LAMBDA {
     T* const to = y.data() + i * y.stride();
     std::fill_n(to, x.cols(), T{0});
@@ -71,6 +74,8 @@ void edge_sum_backward(CsrView<> a, CsrView<> transpose, std::span<const EdgeId>
   detail::check_shape(kName, "grad_y", grad_y, a.num_rows, x.cols());
   detail::check_shape(kName, "grad_x", grad_x, a.num_cols, x.cols());
   if (grad_z.data() != nullptr) detail::check_shape(kName, "grad_z", grad_z, a.num_edges(), x.cols());
+  const KernelScope profile = detail::entry_scope(
+      kName, a, grad_y, grad_x, 2, static_cast<double>((z.size() + grad_z.size()) * sizeof(T)));
   detail::for_each_entry_row(transpose, [&](auto level, std::size_t j) TESSERA_INLINE_LAMBDA {
     T* const to = grad_x.data() + j * grad_x.stride();
     std::fill_n(to, x.cols(), T{0});
@@ -103,6 +108,12 @@ struct GatedInput {
   MatrixView<const T> value;
   MatrixView<const T> entry_gate{};
   MatrixView<const T> entry_value{};
+
+  /// What is read once of rows and entries besides `value`.
+  double other_bytes() const noexcept {
+    return static_cast<double>((target.size() + source.size() + entry_gate.size() + entry_value.size()) *
+                               sizeof(T));
+  }
 };
 
 /// Where its gradients go; those of absent matrices are empty.
@@ -171,6 +182,7 @@ template <Real T>
 void gated_sum(CsrView<> a, const GatedInput<T>& in, MatrixView<T> y) {
   detail::check_gated("gated_sum", a, in);
   detail::check_shape("gated_sum", "y", y, a.num_rows, in.value.cols());
+  const KernelScope profile = detail::entry_scope("gated_sum", a, in.value, y, 4, in.other_bytes());
   detail::for_each_entry_row(a, [&](auto level, std::size_t i) TESSERA_INLINE_LAMBDA {
     T* const to = y.data() + i * y.stride();
     std::fill_n(to, y.cols(), T{0});
@@ -209,6 +221,7 @@ void gated_sum_backward(CsrView<> a, CsrView<> transpose, std::span<const EdgeId
   detail::check_shape(kName, "grads.target", grads.target, a.num_rows, cols);
   detail::check_shape(kName, "grads.source", grads.source, a.num_cols, cols);
   detail::check_shape(kName, "grads.value", grads.value, a.num_cols, cols);
+  const KernelScope profile = detail::entry_scope(kName, a, in.value, grads.value, 12, 2 * in.other_bytes());
   detail::for_each_entry_row(a, [&](auto level, std::size_t i) TESSERA_INLINE_LAMBDA {
     T* const to = grads.target.data() + i * grads.target.stride();
     std::fill_n(to, cols, T{0});

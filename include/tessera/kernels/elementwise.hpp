@@ -9,6 +9,7 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/dispatch.hpp"
 
@@ -41,6 +42,7 @@ void add(std::type_identity_t<MatrixView<const T>> a, std::type_identity_t<Matri
          MatrixView<T> y) {
   detail::check_shape("add", "a", a, y.rows(), y.cols());
   detail::check_shape("add", "b", b, y.rows(), y.cols());
+  const KernelScope profile = detail::pass_scope("add", y, 3);
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const u = a.data() + i * a.stride();
     const T* const v = b.data() + i * b.stride();
@@ -56,6 +58,7 @@ void multiply(std::type_identity_t<MatrixView<const T>> a, std::type_identity_t<
               MatrixView<T> y) {
   detail::check_shape("multiply", "a", a, y.rows(), y.cols());
   detail::check_shape("multiply", "b", b, y.rows(), y.cols());
+  const KernelScope profile = detail::pass_scope("multiply", y, 3);
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const u = a.data() + i * a.stride();
     const T* const v = b.data() + i * b.stride();
@@ -69,6 +72,7 @@ void multiply(std::type_identity_t<MatrixView<const T>> a, std::type_identity_t<
 template <Real T>
 void scale(std::type_identity_t<T> alpha, std::type_identity_t<MatrixView<const T>> x, MatrixView<T> y) {
   detail::check_shape("scale", "x", x, y.rows(), y.cols());
+  const KernelScope profile = detail::pass_scope("scale", y, 2);
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const u = x.data() + i * x.stride();
     detail::map_vectors(
@@ -80,6 +84,7 @@ void scale(std::type_identity_t<T> alpha, std::type_identity_t<MatrixView<const 
 template <Real T>
 void axpy(std::type_identity_t<T> alpha, std::type_identity_t<MatrixView<const T>> x, MatrixView<T> y) {
   detail::check_shape("axpy", "x", x, y.rows(), y.cols());
+  const KernelScope profile = detail::pass_scope("axpy", y, 3);
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const u = x.data() + i * x.stride();
     detail::map_vectors(

@@ -14,6 +14,7 @@
 #include "tessera/kernels/column_sum.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/kernels/detail/epilogue_row.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/elementwise.hpp"
 #include "tessera/kernels/epilogue.hpp"
@@ -60,6 +61,7 @@ template <Real T>
 void apply_epilogue(MatrixView<T> y, const std::type_identity_t<Epilogue<T>>& epilogue) {
   detail::check_epilogue_fits("apply_epilogue", epilogue, y.cols());
   if (detail::is_identity(epilogue)) return;
+  const KernelScope profile = detail::pass_scope("apply_epilogue", y, 2);
   detail::for_rows(y, [&](T* row, std::size_t i) TESSERA_INLINE_LAMBDA {
     detail::apply_epilogue_row(std::span<T>(row, y.cols()), i, epilogue);
   });

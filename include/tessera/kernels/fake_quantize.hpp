@@ -16,6 +16,7 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/elementwise.hpp"
@@ -243,6 +244,7 @@ void fake_quantize(std::type_identity_t<MatrixView<const T>> x, const QuantGrid<
                    const QuantRows& rows = {}) {
   detail::check_shape("fake_quantize", "x", x, y.rows(), y.cols());
   detail::check_grid("fake_quantize", grid, rows, y.rows(), y.cols());
+  const KernelScope profile = detail::pass_scope("fake_quantize", y, 2);
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const from = x.data() + i * x.stride();
     if (!rows.keep.empty() && rows.keep[i] != 0) {
@@ -267,6 +269,7 @@ void fake_quantize_backward(std::type_identity_t<MatrixView<const T>> x, const Q
   detail::check_shape("fake_quantize_backward", "x", x, grad_x.rows(), grad_x.cols());
   detail::check_shape("fake_quantize_backward", "grad_y", grad_y, grad_x.rows(), grad_x.cols());
   detail::check_grid("fake_quantize_backward", grid, rows, grad_x.rows(), grad_x.cols());
+  const KernelScope profile = detail::pass_scope("fake_quantize_backward", grad_x, 3);
   const bool inclusive = gradient == QuantGradient::clipped_inclusive;
   detail::for_rows(grad_x, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const from = x.data() + i * x.stride();
@@ -317,6 +320,7 @@ ValueRange<T> value_range(MatrixView<const T> x, const QuantRows& rows = {}) {
     throw ShapeError(message("value_range: rows has ", rows.keep.size(), " and ", rows.row_factor.size(),
                              " elements, want none or ", x.rows()));
   }
+  const KernelScope profile = detail::pass_scope("value_range", x, 1);
   const Isa isa = active_isa();
   const std::size_t grain =
       std::max<std::size_t>(1, (std::size_t{1} << 14) / std::max<std::size_t>(1, x.cols()));
@@ -350,6 +354,7 @@ template <Real T>
 void column_ranges(MatrixView<const T> x, std::span<T> min, std::span<T> max) {
   detail::check_size("column_ranges", "min", min.size(), x.cols());
   detail::check_size("column_ranges", "max", max.size(), x.cols());
+  const KernelScope profile = detail::pass_scope("column_ranges", x, 1);
   std::fill(min.begin(), min.end(), std::numeric_limits<T>::infinity());
   std::fill(max.begin(), max.end(), -std::numeric_limits<T>::infinity());
   parallel_for(x.cols(), 64, [&](std::size_t begin, std::size_t end) {
@@ -376,6 +381,7 @@ void quantized_messages(const CsrView<>& a, std::type_identity_t<MatrixView<cons
   detail::check_size("quantized_messages", "y.rows()", y.rows(), a.num_rows);
   detail::check_grid("quantized_messages", grid, {keep, {}}, a.num_cols, y.cols());
   detail::check_size("quantized_messages", "grid.scale", grid.scale.size(), 1);
+  const KernelScope profile = detail::entry_scope("quantized_messages", a, x, y, 6);
   const detail::ScaleLanes<T> one(grid, T{1});
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const std::size_t n = y.cols();
@@ -409,6 +415,8 @@ void quantized_messages_backward(const CsrView<>& transpose, std::type_identity_
   detail::check_shape("quantized_messages_backward", "grad_y", grad_y, transpose.num_cols, grad_x.cols());
   detail::check_grid("quantized_messages_backward", grid, {keep, {}}, grad_x.rows(), grad_x.cols());
   detail::check_size("quantized_messages_backward", "grid.scale", grid.scale.size(), 1);
+  const KernelScope profile =
+      detail::entry_scope("quantized_messages_backward", transpose, grad_y, grad_x, 6);
   const T inverse = grid.inverse[0];
   const T low = grid.low[0];
   const T high = grid.high[0];

@@ -17,6 +17,7 @@
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/kernels/detail/edge_rows.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 
 // The aggregators of DeeperGCN between mean and maximum, of the messages m_e = max(x_j + z_e, 0) + 1e-7 of the entries
 // e = (i, j), column by column.
@@ -74,6 +75,8 @@ void generalized_mean(CsrView<> a, std::type_identity_t<MatrixView<const T>> x,
                       std::type_identity_t<MatrixView<const T>> z, GeneralizedMean kind,
                       std::type_identity_t<T> t, MatrixView<T> y, MatrixView<T> saved) {
   detail::check_means<T>("generalized_mean", a, x, z, y, saved);
+  const KernelScope profile = detail::entry_scope("generalized_mean", a, x, y, 4,
+                                                  static_cast<double>((z.size() + saved.size()) * sizeof(T)));
   const std::size_t cols = x.cols();
   detail::for_each_entry_row(a, [&](auto level, std::size_t i) TESSERA_INLINE_LAMBDA {
     constexpr std::size_t W = decltype(level)::template lanes<T>();
@@ -154,6 +157,9 @@ T generalized_mean_backward(CsrView<> a, CsrView<> transpose, std::span<const Ed
   detail::check_shape(kName, "grad_y", grad_y, a.num_rows, x.cols());
   detail::check_shape(kName, "grad_x", grad_x, a.num_cols, x.cols());
   if (grad_z.data() != nullptr) detail::check_shape(kName, "grad_z", grad_z, a.num_edges(), x.cols());
+  const KernelScope profile =
+      detail::entry_scope(kName, a, grad_y, grad_x, 8,
+                          static_cast<double>((z.size() + grad_z.size() + 2 * saved.size()) * sizeof(T)));
   const std::size_t cols = x.cols();
   Array<double> of_source(transpose.num_rows, 0.0);  // dt
   detail::for_each_entry_row(transpose, [&](auto level, std::size_t j) TESSERA_INLINE_LAMBDA {

@@ -10,6 +10,7 @@
 #include "tessera/core/isa.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/profile.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/column_sum.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
@@ -60,6 +61,8 @@ void head_dots(std::type_identity_t<MatrixView<const T>> x, std::type_identity_t
                MatrixView<T> y) {
   const std::size_t width = detail::head_width<T>("head_dots", x, weight.size(), y.cols());
   detail::check_extent("head_dots", "y.rows()", y.rows(), x.rows());
+  const KernelScope profile("head_dots", static_cast<double>((x.size() + y.size()) * sizeof(T)),
+                            2.0 * static_cast<double>(x.size()));
   const Isa isa = active_isa();
   parallel_for(x.rows(), detail::rows_per_block(x.cols()), [&](std::size_t begin, std::size_t end) {
     dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
@@ -90,6 +93,9 @@ void head_dots_backward(std::type_identity_t<MatrixView<const T>> x,
   detail::check_extent("head_dots_backward", "grad_y.rows()", grad_y.rows(), x.rows());
   detail::check_size_or_empty("head_dots_backward", "grad_x.rows()", grad_x.rows(), x.rows());
   detail::check_size_or_empty("head_dots_backward", "grad_weight", grad_weight.size(), weight.size());
+  const KernelScope profile("head_dots_backward",
+                            static_cast<double>((x.size() + 2 * grad_x.size()) * sizeof(T)),
+                            2.0 * static_cast<double>(x.size() + grad_x.size()));
   const Isa isa = active_isa();
   const auto rows = [&](std::size_t begin, std::size_t end, T* sums) {
     dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {

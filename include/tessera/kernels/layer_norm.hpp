@@ -16,6 +16,7 @@
 #include "tessera/kernels/accumulate.hpp"
 #include "tessera/kernels/column_sum.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/elementwise.hpp"
@@ -52,6 +53,7 @@ void layer_norm(std::type_identity_t<MatrixView<const T>> x, std::type_identity_
   const std::size_t cols = y.cols();
   const T count = static_cast<T>(cols);
   const T epsilon = static_cast<T>(options.epsilon);
+  const KernelScope profile = detail::pass_scope("layer_norm", y, 2);
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const from = x.data() + i * x.stride();
     const T sum = detail::lane_sum<T>(
@@ -100,6 +102,7 @@ void layer_norm_backward(std::type_identity_t<MatrixView<const T>> grad_y,
   detail::check_size_or_empty("layer_norm_backward", "grad_gamma", grad_gamma.size(), cols);
   detail::check_size_or_empty("layer_norm_backward", "grad_beta", grad_beta.size(), cols);
   if (cols == 0) return;
+  const KernelScope profile = detail::pass_scope("layer_norm_backward", grad_x, 3);
   const Isa isa = active_isa();
   const T count = static_cast<T>(cols);
   Array<T> affine(2 * cols);

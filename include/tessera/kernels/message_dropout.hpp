@@ -12,6 +12,7 @@
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/kernels/detail/edge_rows.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/dropout.hpp"
 #include "tessera/kernels/edge_dropout.hpp"
 
@@ -37,6 +38,7 @@ void spmm_drop_messages(CsrView<> a, std::type_identity_t<MatrixView<const T>> x
   check_dropout(mask, kName);
   detail::check_extent(kName, "x.rows()", x.rows(), a.num_cols);
   detail::check_shape(kName, "y", y, a.num_rows, x.cols());
+  const KernelScope profile = detail::entry_scope(kName, a, x, y, 3);
   const std::size_t cols = x.cols();
   detail::for_each_entry_row(a, [&](auto, std::size_t i) TESSERA_INLINE_LAMBDA {
     T* const to = y.data() + i * y.stride();

@@ -10,6 +10,7 @@
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/elementwise.hpp"
 
@@ -35,6 +36,7 @@ TESSERA_ALWAYS_INLINE T row_max(const T* z, std::size_t count) noexcept {
 template <Real T>
 void softmax(std::type_identity_t<MatrixView<const T>> x, MatrixView<T> y) {
   detail::check_shape("softmax", "x", x, y.rows(), y.cols());
+  const KernelScope profile = detail::pass_scope("softmax", y, 2);
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const z = x.data() + i * x.stride();
     const std::size_t cols = y.cols();
@@ -56,6 +58,7 @@ void softmax(std::type_identity_t<MatrixView<const T>> x, MatrixView<T> y) {
 template <Real T>
 void log_softmax(std::type_identity_t<MatrixView<const T>> x, MatrixView<T> y) {
   detail::check_shape("log_softmax", "x", x, y.rows(), y.cols());
+  const KernelScope profile = detail::pass_scope("log_softmax", y, 2);
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const z = x.data() + i * x.stride();
     const std::size_t cols = y.cols();
@@ -77,6 +80,7 @@ void softmax_backward(std::type_identity_t<MatrixView<const T>> y,
                       std::type_identity_t<MatrixView<const T>> grad_y, MatrixView<T> grad_x) {
   detail::check_shape("softmax_backward", "y", y, grad_x.rows(), grad_x.cols());
   detail::check_shape("softmax_backward", "grad_y", grad_y, grad_x.rows(), grad_x.cols());
+  const KernelScope profile = detail::pass_scope("softmax_backward", grad_x, 3);
   detail::for_rows(grad_x, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const p = y.data() + i * y.stride();
     const T* const g = grad_y.data() + i * grad_y.stride();
@@ -96,6 +100,7 @@ void log_softmax_backward(std::type_identity_t<MatrixView<const T>> y,
                           std::type_identity_t<MatrixView<const T>> grad_y, MatrixView<T> grad_x) {
   detail::check_shape("log_softmax_backward", "y", y, grad_x.rows(), grad_x.cols());
   detail::check_shape("log_softmax_backward", "grad_y", grad_y, grad_x.rows(), grad_x.cols());
+  const KernelScope profile = detail::pass_scope("log_softmax_backward", grad_x, 3);
   detail::for_rows(grad_x, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const log_p = y.data() + i * y.stride();
     const T* const g = grad_y.data() + i * grad_y.stride();

@@ -18,6 +18,7 @@
 #include "tessera/core/scalar.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/detail/epilogue_row.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/detail/sparse_checks.hpp"
 #include "tessera/kernels/detail/spmm_rows.hpp"
 #include "tessera/kernels/dispatch.hpp"
@@ -35,17 +36,6 @@ concept SummedIn = Scalar<X> && !std::integral<X> &&
                    (std::same_as<Accumulator<X>, Y> || (std::same_as<X, bf16> && std::same_as<Y, bf16>));
 
 namespace detail {
-
-/// One aggregation, for the profile: every feature row once, every entry, every result.
-template <class X, class Y>
-KernelScope spmm_scope(std::string_view name, const CsrView<>& a, MatrixView<const X> x,
-                       MatrixView<Y> y) noexcept {
-  const auto entries = static_cast<double>(a.num_edges());
-  const auto rows =
-      static_cast<double>(x.size() * sizeof(X) + y.size() * sizeof(Y) + (a.num_rows + 1) * sizeof(EdgeId));
-  return KernelScope(name, rows + entries * (a.weighted() ? 8 : 4),
-                     2 * entries * static_cast<double>(x.cols()));
-}
 
 /// Finishes rows [first, last) of y at one instruction-set level.
 template <class Y>
@@ -144,7 +134,7 @@ void spmm_sum(CsrView<> a, MatrixView<const X> x, MatrixView<Y> y,
   detail::check_spmm("spmm_sum", a, x, y);
   detail::check_epilogue("spmm_sum", epilogue, y.cols());
   if (y.empty()) return;
-  const KernelScope profile = detail::spmm_scope("spmm_sum", a, x, y);
+  const KernelScope profile = detail::entry_scope("spmm_sum", a, x, y);
   const detail::SumInput<X, Accumulator<X>> in{a.col.data(), a.weight.data(), nullptr,
                                                x.data(),     x.stride(),      x.cols()};
   if (a.weighted()) {
@@ -165,7 +155,7 @@ void spmm_mean(CsrView<> a, MatrixView<const X> x, MatrixView<Y> y,
   detail::check_spmm("spmm_mean", a, x, y);
   detail::check_epilogue("spmm_mean", epilogue, y.cols());
   if (y.empty()) return;
-  const KernelScope profile = detail::spmm_scope("spmm_mean", a, x, y);
+  const KernelScope profile = detail::entry_scope("spmm_mean", a, x, y);
   const detail::SumInput<X, Accumulator<X>> in{a.col.data(), nullptr,    nullptr,
                                                x.data(),     x.stride(), x.cols()};
   detail::sum_all_rows<detail::Weighting::none>(a, in, y, true, epilogue);
@@ -188,7 +178,7 @@ void spmm_mean_backward(CsrView<> a_transpose, CsrView<> a, MatrixView<const T> 
   detail::check_extent("spmm_mean_backward", "a.num_rows", a.num_rows, a_transpose.num_cols);
   detail::check_extent("spmm_mean_backward", "a.num_cols", a.num_cols, a_transpose.num_rows);
   if (grad_x.empty()) return;
-  const KernelScope profile = detail::spmm_scope("spmm_mean_backward", a_transpose, grad_y, grad_x);
+  const KernelScope profile = detail::entry_scope("spmm_mean_backward", a_transpose, grad_y, grad_x);
   Array<Sum> inverse(a.num_rows);
   parallel_for(a.num_rows, 4096, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {

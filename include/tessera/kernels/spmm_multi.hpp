@@ -21,6 +21,7 @@
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/aggregator.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/detail/multi_finish.hpp"
 #include "tessera/kernels/detail/multi_rows.hpp"
 #include "tessera/kernels/detail/sparse_checks.hpp"
@@ -223,7 +224,7 @@ void spmm_multi(CsrView<> a, std::type_identity_t<MatrixView<const T>> x,
   detail::check_extent("spmm_multi", "y.rows()", y.rows(), a.num_rows);
   detail::check_extent("spmm_multi", "y.cols()", y.cols(), aggregators.size() * x.cols());
   if (y.empty()) return;
-  const KernelScope profile = detail::spmm_scope("spmm_multi", a, x, y);
+  const KernelScope profile = detail::entry_scope("spmm_multi", a, x, y);
   detail::multi_rows<T>(
       a, x, aggregators, saved, [&](std::size_t i, T*) { return y.data() + i * y.stride(); },
       [](auto, std::size_t, T*) {});

@@ -7,9 +7,11 @@
 #include <string_view>
 
 #include "tessera/core/error.hpp"
+#include "tessera/core/isa.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/detail/simd_math.hpp"
+#include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/dropout.hpp"
 #include "tessera/kernels/epilogue.hpp"
 
@@ -18,22 +20,24 @@ namespace tessera::detail {
 /// y = e^y - 1 where y <= 0. A function of its own, because every kernel inlines what calls it.
 template <Real T>
 [[gnu::noinline]] void elu_row(T* y, std::size_t cols) noexcept {
-  constexpr std::size_t W = 8;
-  std::size_t j = 0;
-  const auto lanes = [&](T* at) TESSERA_INLINE_LAMBDA {
-    Simd<T, W> z, negative;
-    simd_load<W, T>(z, at);
-    negative = z > T{0} ? Simd<T, W>{} : z;
-    simd_expm1_nonpositive<W, T>(negative);
-    z = z > T{0} ? z : negative;
-    simd_store<W, T>(at, z);
-  };
-  for (; j + W <= cols; j += W) lanes(y + j);
-  if (j == cols) return;
-  T rest[W] = {};
-  std::copy_n(y + j, cols - j, rest);
-  lanes(rest);
-  std::copy_n(rest, cols - j, y + j);
+  dispatch(tessera::active_isa(), [=](auto level) TESSERA_INLINE_LAMBDA {
+    constexpr std::size_t W = decltype(level)::template lanes<T>();
+    const auto lanes = [](T* at) TESSERA_INLINE_LAMBDA {
+      Simd<T, W> z, negative;
+      simd_load<W, T>(z, at);
+      negative = z > T{0} ? Simd<T, W>{} : z;
+      simd_expm1_nonpositive<W, T>(negative);
+      z = z > T{0} ? z : negative;
+      simd_store<W, T>(at, z);
+    };
+    std::size_t j = 0;
+    for (; j + W <= cols; j += W) lanes(y + j);
+    if (j == cols) return;
+    T rest[W] = {};
+    std::copy_n(y + j, cols - j, rest);
+    lanes(rest);
+    std::copy_n(rest, cols - j, y + j);
+  });
 }
 
 /// Finishes row `row_index` of a result in place: bias, activation, dropout, in that order.
