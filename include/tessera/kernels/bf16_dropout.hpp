@@ -140,7 +140,7 @@ void bf16_dropout(MatrixView<const X> x, MatrixView<bf16> y, const DropoutMask& 
           detail::draw_mask_row(mask, i, cols, bits->row(i));
           if (drops) detail::mask_row(row.data(), cols, scale, bits->row(i));
         } else {
-          detail::dropout_row(row.data(), cols, i, mask);
+          detail::dropout_row(level, row.data(), cols, i, mask);
         }
         detail::convert_run(level, row.data(), cols, y.data() + i * y.stride());
       }

@@ -93,7 +93,7 @@ void bf16_epilogue_backward(MatrixView<const bf16> y, MatrixView<const G> grad_y
       for (std::size_t i = begin; i < end; ++i) {
         if (reads_y) detail::convert_run(level, y.data() + i * y.stride(), cols, out);
         detail::convert_run(level, grad_y.data() + i * grad_y.stride(), cols, g);
-        detail::epilogue_backward_row<float>(out, g, cols, i, epilogue, g);
+        detail::epilogue_backward_row<float>(level, out, g, cols, i, epilogue, g);
         if (sums != nullptr) detail::add_vectors<float>(g, cols, sums);
         detail::convert_run(level, g, cols, grad_pre.data() + i * grad_pre.stride());
       }

@@ -103,7 +103,7 @@ TESSERA_ALWAYS_INLINE void finish_bf16_row(Level<Isa::avx512> level, std::span<f
   if (add) {
     for (std::size_t j = 0; j < sums.size(); ++j) sums[j] += static_cast<float>(to[j]);
   }
-  apply_epilogue_row(sums, i, epilogue);
+  apply_epilogue_row(level, sums, i, epilogue);
   if constexpr (std::is_same_v<C, bf16>) {
     narrow_bf16_row(sums.data(), sums.size(), to);
   } else {

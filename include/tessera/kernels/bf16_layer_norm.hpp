@@ -113,7 +113,7 @@ inline void bf16_layer_norm(MatrixView<const bf16> x, std::span<const float> gam
           value = (value - mu) * inv * factor + offset;
           detail::simd_store<W, float>(v + j, value);
         });
-        detail::apply_epilogue_row(std::span<float>(v, cols), i, epilogue);
+        detail::apply_epilogue_row(level, std::span<float>(v, cols), i, epilogue);
         detail::convert_run(level, v, cols, y.data() + i * y.stride());
       }
     });
@@ -168,7 +168,7 @@ void bf16_layer_norm_backward(MatrixView<const bf16> y, MatrixView<const G> grad
                              for (std::size_t i = begin; i < end; ++i) {
                                detail::convert_run(level, grad_y.data() + i * grad_y.stride(), cols, g);
                                if (reads_y) detail::convert_run(level, y.data() + i * y.stride(), cols, out);
-                               detail::epilogue_backward_row<float>(out, g, cols, i, epilogue, g);
+                               detail::epilogue_backward_row<float>(level, out, g, cols, i, epilogue, g);
                                detail::convert_run(level, x.data() + i * x.stride(), cols, n);
                                std::fill_n(n + cols, padded - cols, 0.0f);
                                const float mu = mean[i];

@@ -103,24 +103,27 @@ TESSERA_ALWAYS_INLINE void dropout_words(const DropoutMask& mask, std::size_t i,
 }
 
 /// y = kept ? y * scale : 0 for sixteen columns whose bits stand in `word` from `shift` on.
-template <class T>
-TESSERA_ALWAYS_INLINE void dropout_piece(T* y, const std::uint32_t* word, unsigned shift,
+template <class L, class T>
+TESSERA_ALWAYS_INLINE void dropout_piece(L, T* y, const std::uint32_t* word, unsigned shift,
                                          std::uint32_t threshold, T scale) noexcept {
-  Simd<std::uint32_t, kDropoutLanes> bits;
-  Simd<T, kDropoutLanes> value;
-  simd_load<kDropoutLanes, std::uint32_t>(bits, word);
-  simd_load<kDropoutLanes, T>(value, y);
-  value *= scale;
-  bits = (bits >> shift) & 0xffffu;
-  using Mask = Simd<SameWidthInt<T>, kDropoutLanes>;
-  const Mask kept = __builtin_convertvector(bits >= threshold, Mask);
-  value = reinterpret_cast<Simd<T, kDropoutLanes>>(reinterpret_cast<Mask>(value) & kept);
-  simd_store<kDropoutLanes, T>(y, value);
+  constexpr std::size_t W = L::template lanes<std::uint32_t>();
+  unroll<kDropoutLanes / W>([=](auto part) TESSERA_INLINE_LAMBDA {
+    Simd<std::uint32_t, W> bits;
+    Simd<T, W> value;
+    simd_load<W, std::uint32_t>(bits, word + part * W);
+    simd_load<W, T>(value, y + part * W);
+    value *= scale;
+    bits = (bits >> shift) & 0xffffu;
+    using Mask = Simd<SameWidthInt<T>, W>;
+    const Mask kept = __builtin_convertvector(bits >= threshold, Mask);
+    value = reinterpret_cast<Simd<T, W>>(reinterpret_cast<Mask>(value) & kept);
+    simd_store<W, T>(y + part * W, value);
+  });
 }
 
-/// row[j] = kept ? row[j] * scale : 0. Meant to be inlined into functions compiled for wider vectors.
-template <class T>
-[[gnu::always_inline]] inline void dropout_row(T* row, std::size_t cols, std::size_t i,
+/// row[j] = kept ? row[j] * scale : 0. Meant to be inlined into functions compiled for `level`.
+template <class L, class T>
+[[gnu::always_inline]] inline void dropout_row(L level, T* row, std::size_t cols, std::size_t i,
                                                const DropoutMask& mask) noexcept {
   const std::uint32_t threshold = dropout_threshold(mask);
   if (threshold == 0) return;
@@ -135,7 +138,7 @@ template <class T>
       const unsigned shift = piece % 2 == 0 ? 0 : 16;
       T* const y = x + piece * kDropoutLanes;
       if (count - piece * kDropoutLanes >= kDropoutLanes) {
-        dropout_piece(y, word, shift, threshold, scale);
+        dropout_piece(level, y, word, shift, threshold, scale);
       } else {
         for (std::size_t lane = 0; lane < count - piece * kDropoutLanes; ++lane) {
           const std::uint32_t bits = (word[lane] >> shift) & 0xffffu;
@@ -173,10 +176,10 @@ void dropout(std::type_identity_t<MatrixView<const T>> x, MatrixView<T> y, const
   check_dropout(mask, "dropout");
   detail::check_shape("dropout", "x", x, y.rows(), y.cols());
   const KernelScope profile = detail::pass_scope("dropout", y, 2);
-  detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
+  detail::for_rows(y, [&](auto level, T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const from = x.data() + i * x.stride();
     if (from != to) std::copy_n(from, y.cols(), to);
-    detail::dropout_row(to, y.cols(), i, mask);
+    detail::dropout_row(level, to, y.cols(), i, mask);
   });
 }
 

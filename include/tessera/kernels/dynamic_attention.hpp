@@ -63,7 +63,7 @@ TESSERA_ALWAYS_INLINE void leaky_backward(const HeadRun<T>& run, const T* own, c
 
 /// Shares and gradients of the scores of a run from scores, dots and what is known of the rows: score becomes the share
 /// alpha, dot the gradient alpha (ga - c).
-template <std::size_t kHeads, class T, class RowNumbers>
+template <std::size_t W, std::size_t kHeads, class T, class RowNumbers>
 TESSERA_ALWAYS_INLINE void shares_and_gradients(std::size_t count, RowNumbers&& numbers,
                                                 FlatRun<kHeads, T>& score, FlatRun<kHeads, T>& dot) noexcept {
   const std::size_t padded = FlatRun<kHeads, T>::padded(count);
@@ -71,18 +71,19 @@ TESSERA_ALWAYS_INLINE void shares_and_gradients(std::size_t count, RowNumbers&& 
     score.value[f] = -std::numeric_limits<T>::infinity();
     dot.value[f] = T{0};
   }
-  for (std::size_t f = 0; f < padded; f += kFlat) {
-    Simd<T, kFlat> alpha, d, m, inverse, c;
-    simd_load<kFlat, T>(alpha, score.value + f);
-    simd_load<kFlat, T>(d, dot.value + f);
-    numbers(f, m, inverse, c);
+  constexpr std::size_t L = FlatVector<W, T>::kLanes;
+  for_flat<W, T>(padded, [&](auto part, std::size_t f) TESSERA_INLINE_LAMBDA {
+    Simd<T, L> alpha, d, m, inverse, c;
+    simd_load<L, T>(alpha, score.value + f);
+    simd_load<L, T>(d, dot.value + f);
+    numbers(part, f, m, inverse, c);
     alpha -= m;
-    simd_exp_nonpositive<kFlat, T>(alpha);
+    simd_exp_nonpositive<L, T>(alpha);
     alpha *= inverse;
     d = alpha * (d - c);
-    simd_store<kFlat, T>(score.value + f, alpha);
-    simd_store<kFlat, T>(dot.value + f, d);
-  }
+    simd_store<L, T>(score.value + f, alpha);
+    simd_store<L, T>(dot.value + f, d);
+  });
 }
 
 /// Row i: grad_right_i and its part of the weight's gradient.
@@ -93,7 +94,7 @@ TESSERA_ALWAYS_INLINE void dynamic_row_backward(const AttentionInput<T>& in,
                                                 std::size_t last, T* grad_right, T* grad_weight) noexcept {
   using Layout = RowStateLayout<kHeads>;
   FlatRun<kHeads, T> score, dot;
-  Simd<T, kFlat> largest, inv, inner;
+  FlatVector<W, T> largest, inv, inner;
   repeat_heads<kHeads>(largest, state + Layout::kLargest);
   repeat_heads<kHeads>(inv, state + Layout::kInverse);
   repeat_heads<kHeads>(inner, state + Layout::kInner);
@@ -103,12 +104,12 @@ TESSERA_ALWAYS_INLINE void dynamic_row_backward(const AttentionInput<T>& in,
     score_of.template operator()<W>(in, run, i, score);
     head_reduce<W, kHeads>(run, DotTerm<T>{grad}, dot.value);
     if (in.mask.probability > 0) drop_entries<kHeads>(in, static_cast<NodeId>(i), run, false, dot);
-    shares_and_gradients<kHeads>(
+    shares_and_gradients<W, kHeads>(
         run.count,
-        [&](std::size_t, auto& m, auto& z, auto& c) TESSERA_INLINE_LAMBDA {
-          m = largest;
-          z = inv;
-          c = inner;
+        [&](auto part, std::size_t, auto& m, auto& z, auto& c) TESSERA_INLINE_LAMBDA {
+          m = largest.part[part];
+          z = inv.part[part];
+          c = inner.part[part];
         },
         score, dot);
     leaky_backward<W, kHeads>(run, score_of.right + i * score_of.right_stride, score_of.weight, in.slope,
@@ -125,26 +126,31 @@ TESSERA_ALWAYS_INLINE void dynamic_source_backward(const AttentionInput<T>& in,
                                                    std::size_t first, std::size_t last,
                                                    T* grad_left) noexcept {
   using Layout = RowStateLayout<kHeads>;
-  FlatRun<kHeads, T> score, dot, largest, inverse, inner;
+  FlatRun<kHeads, T> score, dot, largest, inverse, inner, factor;
+  const bool drops = in.mask.probability > 0;
   for (std::size_t f = 0; f < in.heads * in.width; ++f) grad_left[f] = T{0};
   for (std::size_t e = first; e < last; e += kAttentionRun) {
     const HeadRun<T> run = in.run(e, last);
     const HeadRun<T> grad_run = grads.run(e, last);
     head_reduce<W, kHeads>(run, LeakyTerm<T>{own, weight, in.slope}, score.value);
     head_reduce<W, kHeads>(grad_run, DotTerm<T>{own}, dot.value);
-    if (in.mask.probability > 0) drop_entries<kHeads>(in, static_cast<NodeId>(j), run, true, dot);
+    if (drops) {
+      draw_factors<kHeads>(in, static_cast<NodeId>(j), run, true, factor);
+      multiply_run<kHeads>(run.count, factor, dot);
+    }
     gather_heads<kHeads>(run, states + Layout::kLargest, Layout::kStep, T{0}, largest);
     gather_heads<kHeads>(run, states + Layout::kInverse, Layout::kStep, T{0}, inverse);
     gather_heads<kHeads>(run, states + Layout::kInner, Layout::kStep, T{0}, inner);
-    shares_and_gradients<kHeads>(
+    shares_and_gradients<W, kHeads>(
         run.count,
-        [&](std::size_t f, auto& m, auto& z, auto& c) TESSERA_INLINE_LAMBDA {
-          simd_load<kFlat, T>(m, largest.value + f);
-          simd_load<kFlat, T>(z, inverse.value + f);
-          simd_load<kFlat, T>(c, inner.value + f);
+        [&](auto, std::size_t f, auto& m, auto& z, auto& c) TESSERA_INLINE_LAMBDA {
+          constexpr std::size_t L = FlatVector<W, T>::kLanes;
+          simd_load<L, T>(m, largest.value + f);
+          simd_load<L, T>(z, inverse.value + f);
+          simd_load<L, T>(c, inner.value + f);
         },
         score, dot);
-    if (in.mask.probability > 0) drop_entries<kHeads>(in, static_cast<NodeId>(j), run, true, score);
+    if (drops) multiply_run<kHeads>(run.count, factor, score);
     head_sum<W, kHeads>(grad_run, score.value, grad_left);
     leaky_backward<W, kHeads>(run, own, weight, in.slope, dot.value, grad_left, static_cast<T*>(nullptr));
   }

@@ -36,6 +36,64 @@ constexpr bool edge_dropout_keeps(const DropoutMask& mask, NodeId i, NodeId j, s
 
 namespace detail {
 
+/// even[0], odd[0], even[1], ... of eight lanes each.
+template <class T>
+TESSERA_ALWAYS_INLINE void interleave(const Simd<T, 8>& even, const Simd<T, 8>& odd, Simd<T, 8>& low,
+                                      Simd<T, 8>& high) noexcept {
+  low = __builtin_shufflevector(even, odd, 0, 8, 1, 9, 2, 10, 3, 11);
+  high = __builtin_shufflevector(even, odd, 4, 12, 5, 13, 6, 14, 7, 15);
+}
+
+/// Eight draws of `bits` as factors.
+template <class T>
+TESSERA_ALWAYS_INLINE void factors_of(const Simd<std::uint32_t, 8>& bits, std::uint32_t threshold, T scale,
+                                      Simd<T, 8>& out) noexcept {
+  using Mask = Simd<SameWidthInt<T>, 8>;
+  const Mask kept = __builtin_convertvector(bits >= threshold, Mask);
+  simd_fill<8, T>(out, scale);
+  out = reinterpret_cast<Simd<T, 8>>(reinterpret_cast<Mask>(out) & kept);
+}
+
+/// factor[l * kHeads + h] for all lanes l of `words`. The words of a lane are brought side by side, then their halves.
+template <std::size_t kHeads, class T>
+TESSERA_ALWAYS_INLINE void spread_factors(const DropoutWords& words, std::uint32_t threshold, T scale,
+                                          T* factor) noexcept {
+  static_assert(kHeads == 1 || kHeads == 4 || kHeads == 8);
+  using Words = Simd<std::uint32_t, 8>;
+  for (std::size_t first = 0; first < kDropoutLanes; first += 8) {
+    T* const to = factor + first * kHeads;
+    Words word[4], side[4];
+    for (std::size_t k = 0; k < (kHeads + 1) / 2; ++k)
+      simd_load<8, std::uint32_t>(word[k], words.word[k] + first);
+    if constexpr (kHeads == 1) {
+      Simd<T, 8> all;
+      factors_of<T>(word[0] & 0xffffu, threshold, scale, all);
+      simd_store<8, T>(to, all);
+      continue;
+    } else if constexpr (kHeads == 4) {
+      interleave<std::uint32_t>(word[0], word[1], side[0], side[1]);
+    } else {
+      Words a[2], b[2];
+      interleave<std::uint32_t>(word[0], word[1], a[0], a[1]);
+      interleave<std::uint32_t>(word[2], word[3], b[0], b[1]);
+      unroll<2>([&](auto k) TESSERA_INLINE_LAMBDA {
+        side[2 * k] = __builtin_shufflevector(a[k], b[k], 0, 1, 8, 9, 2, 3, 10, 11);
+        side[2 * k + 1] = __builtin_shufflevector(a[k], b[k], 4, 5, 12, 13, 6, 7, 14, 15);
+      });
+    }
+    if constexpr (kHeads > 1) {
+      unroll<kHeads / 2>([&](auto k) TESSERA_INLINE_LAMBDA {
+        Simd<T, 8> even, odd, low, high;
+        factors_of<T>(side[k] & 0xffffu, threshold, scale, even);
+        factors_of<T>(side[k] >> 16, threshold, scale, odd);
+        interleave<T>(even, odd, low, high);
+        simd_store<8, T>(to + 16 * k, low);
+        simd_store<8, T>(to + 16 * k + 8, high);
+      });
+    }
+  }
+}
+
 /// factor[k * heads + h] = kept ? 1 / (1 - p) : 0 for the entries of one row, or of one row of the transpose.
 ///
 /// `own` is the row, col[k] the other end; `transposed` says that the row is the source. `group` counts eights
@@ -44,7 +102,6 @@ template <std::size_t kHeads, class T>
 TESSERA_ALWAYS_INLINE void edge_dropout_factors(const DropoutMask& mask, std::size_t group, NodeId own,
                                                 const NodeId* col, std::size_t count, bool transposed,
                                                 T* factor) noexcept {
-  static_assert(kHeads <= 8);
   const std::uint32_t threshold = dropout_threshold(mask);
   const T scale = dropout_scale<T>(mask);
   DropoutWords words = {};
@@ -55,12 +112,13 @@ TESSERA_ALWAYS_INLINE void edge_dropout_factors(const DropoutMask& mask, std::si
     fill_lanes(words.word[1], mask.call);
     fill_lanes(words.word[2], static_cast<std::uint32_t>(group));
     philox_lanes(mask.key, words);
-    for (std::size_t l = 0; l < lanes; ++l) {
-      T* const to = factor + (first + l) * kHeads;
-      for (std::size_t h = 0; h < kHeads; ++h) {
-        const std::uint32_t bits = (words.word[h / 2][l] >> (h % 2 == 0 ? 0 : 16)) & 0xffffu;
-        to[h] = bits >= threshold ? scale : T{0};
-      }
+    T* const to = factor + first * kHeads;
+    if (lanes == kDropoutLanes) {
+      spread_factors<kHeads>(words, threshold, scale, to);
+    } else {
+      T all[kDropoutLanes * kHeads];
+      spread_factors<kHeads>(words, threshold, scale, all);
+      std::copy_n(all, lanes * kHeads, to);
     }
   }
 }

@@ -16,13 +16,20 @@
 namespace tessera {
 namespace detail {
 
-/// Calls row(y_i, i) compiled for the active level, in parallel over blocks of rows.
+/// Calls row(y_i, i), or row(level, y_i, i), compiled for the active level, in parallel over blocks of rows.
 template <class T, class Row>
 void for_rows(MatrixView<T> y, Row&& row) {
   const Isa isa = tessera::active_isa();
   parallel_for(y.rows(), rows_per_block(y.cols()), [&](std::size_t begin, std::size_t end) {
-    dispatch(isa, [&](auto) TESSERA_INLINE_LAMBDA {
-      for (std::size_t i = begin; i < end; ++i) row(y.data() + i * y.stride(), i);
+    dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
+      for (std::size_t i = begin; i < end; ++i) {
+        T* const to = y.data() + i * y.stride();
+        if constexpr (std::is_invocable_v<Row&, decltype(level), T*, std::size_t>) {
+          row(level, to, i);
+        } else {
+          row(to, i);
+        }
+      }
     });
   });
 }

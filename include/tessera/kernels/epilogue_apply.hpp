@@ -22,14 +22,15 @@
 namespace tessera {
 namespace detail {
 
-/// The gradient before an epilogue of one row, from its output and the gradient after it.
-template <Real T>
-TESSERA_ALWAYS_INLINE void epilogue_backward_row(const T* y, const T* grad_y, std::size_t cols, std::size_t i,
-                                                 const Epilogue<T>& epilogue, T* grad_pre) noexcept {
+/// The gradient before an epilogue of one row, from its output and the gradient after it; `level` as in apply_epilogue_row.
+template <Real T, class L>
+TESSERA_ALWAYS_INLINE void epilogue_backward_row(L level, const T* y, const T* grad_y, std::size_t cols,
+                                                 std::size_t i, const Epilogue<T>& epilogue,
+                                                 T* grad_pre) noexcept {
   if (epilogue.activation == Activation::relu) {
     // An output is positive iff its input was and dropout kept it, so the mask need not be drawn again.
     const T factor = dropout_scale<T>(epilogue.dropout);
-    for_vectors<T>(cols, [=]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
+    for_vectors<T, L::kVectorBytes>(cols, [=]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
       Simd<T, W> out, grad;
       simd_load<W, T>(out, y + j);
       simd_load<W, T>(grad, grad_y + j);
@@ -38,13 +39,18 @@ TESSERA_ALWAYS_INLINE void epilogue_backward_row(const T* y, const T* grad_y, st
     });
   } else {
     if (grad_pre != grad_y) std::copy_n(grad_y, cols, grad_pre);
-    dropout_row(grad_pre, cols, i, epilogue.dropout);
+    dropout_row(level, grad_pre, cols, i, epilogue.dropout);
     if (epilogue.activation == Activation::elu) {
       // d elu / dz = e^z = elu + 1 for z <= 0. Where dropout has zeroed y, grad_pre is 0 as well.
       const T kept = T{1} - static_cast<T>(epilogue.dropout.probability);
-      for (std::size_t j = 0; j < cols; ++j) {
-        if (!(y[j] > T{0})) grad_pre[j] *= y[j] * kept + T{1};
-      }
+      for_vectors<T, L::kVectorBytes>(cols, [=]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
+        Simd<T, W> out, grad, one;
+        simd_load<W, T>(out, y + j);
+        simd_load<W, T>(grad, grad_pre + j);
+        simd_fill<W, T>(one, T{1});
+        grad *= out > T{0} ? one : out * kept + T{1};
+        simd_store<W, T>(grad_pre + j, grad);
+      });
     }
   }
 }
@@ -62,8 +68,8 @@ void apply_epilogue(MatrixView<T> y, const std::type_identity_t<Epilogue<T>>& ep
   detail::check_epilogue_fits("apply_epilogue", epilogue, y.cols());
   if (detail::is_identity(epilogue)) return;
   const KernelScope profile = detail::pass_scope("apply_epilogue", y, 2);
-  detail::for_rows(y, [&](T* row, std::size_t i) TESSERA_INLINE_LAMBDA {
-    detail::apply_epilogue_row(std::span<T>(row, y.cols()), i, epilogue);
+  detail::for_rows(y, [&](auto level, T* row, std::size_t i) TESSERA_INLINE_LAMBDA {
+    detail::apply_epilogue_row(level, std::span<T>(row, y.cols()), i, epilogue);
   });
 }
 
@@ -88,9 +94,9 @@ void epilogue_backward(std::type_identity_t<MatrixView<const T>> y,
   const std::size_t cols = grad_pre.cols();
   const KernelScope profile("epilogue_backward", 3.0 * static_cast<double>(grad_pre.size() * sizeof(T)), 0);
   const Isa isa = active_isa();
-  const auto row = [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
+  const auto row = [&](auto level, T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const T* const value = y.data() + i * y.stride();
-    detail::epilogue_backward_row(value, grad_y.data() + i * grad_y.stride(), cols, i, epilogue, to);
+    detail::epilogue_backward_row(level, value, grad_y.data() + i * grad_y.stride(), cols, i, epilogue, to);
   };
   if (grad_bias.empty()) {
     detail::for_rows(grad_pre, row);
@@ -98,11 +104,11 @@ void epilogue_backward(std::type_identity_t<MatrixView<const T>> y,
   }
   detail::sum_row_blocks(grad_pre.rows(), cols, detail::column_sum_rows(cols), grad_bias, Accumulate::yes,
                          [&](std::size_t begin, std::size_t end, T* sums) {
-                           dispatch(isa, [&](auto) TESSERA_INLINE_LAMBDA {
+                           dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
                              T* const sum = sums;
                              for (std::size_t i = begin; i < end; ++i) {
                                T* const to = grad_pre.data() + i * grad_pre.stride();
-                               row(to, i);
+                               row(level, to, i);
                                detail::add_vectors<T>(to, cols, sum);
                              }
                            });

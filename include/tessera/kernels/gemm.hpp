@@ -83,7 +83,7 @@ void gemm_rows_of_a(MatrixView<const T> a, MatrixView<const T> b, MatrixView<T> 
                           std::min(kGemmDepth, depth - k0), packed.data() + k0 * plan.padded_cols(), plan,
                           c.data() + begin * c.stride(), c.stride(), k0 > 0 || accumulate == Accumulate::yes);
       }
-      for (std::size_t i = begin; i < end && !plain; ++i) apply_epilogue_row(c.row(i), i, epilogue);
+      for (std::size_t i = begin; i < end && !plain; ++i) apply_epilogue_row(level, c.row(i), i, epilogue);
     });
   };
   if (depth == 0 && accumulate == Accumulate::no) {

@@ -40,8 +40,8 @@ namespace detail {
 /// Finishes rows [first, last) of y at one instruction-set level.
 template <class Y>
 void finish_rows(Isa isa, MatrixView<Y> y, std::size_t first, std::size_t last, const Epilogue<Y>& epilogue) {
-  dispatch(isa, [&](auto) TESSERA_INLINE_LAMBDA {
-    for (std::size_t i = first; i < last; ++i) apply_epilogue_row(y.row(i), i, epilogue);
+  dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
+    for (std::size_t i = first; i < last; ++i) apply_epilogue_row(level, y.row(i), i, epilogue);
   });
 }
 
@@ -51,7 +51,7 @@ void finish_rows_into(Isa isa, MatrixView<Y> sums, MatrixView<Out> y, std::size_
                       const Epilogue<Y>& epilogue) {
   dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
     for (std::size_t i = 0; i < sums.rows(); ++i) {
-      apply_epilogue_row(sums.row(i), first + i, epilogue);
+      apply_epilogue_row(level, sums.row(i), first + i, epilogue);
       convert_run(level, sums.row(i).data(), y.cols(), y.row(first + i).data());
     }
   });

@@ -14,7 +14,8 @@
 
 // Attention over the entries of a row, in runs of entries whose scores, shares and dots stay in the nearest
 // cache. Numbers per entry and head are combined in flat vectors of sixteen: kHeads is 1, 4 or 8, so lane l
-// belongs to head l mod kHeads whatever the instruction set.
+// belongs to head l mod kHeads whatever the instruction set. They are worked on in parts of the target's width W:
+// compilers take wider comparisons apart, lane by lane.
 
 namespace tessera::detail {
 
@@ -49,19 +50,47 @@ struct AttentionInput {
   }
 };
 
+/// One number per lane of a flat vector.
+template <std::size_t W, class T>
+struct FlatVector {
+  static constexpr std::size_t kLanes = std::min(W, kFlat);
+  static constexpr std::size_t kParts = kFlat / kLanes;
+  Simd<T, kLanes> part[kParts] = {};
+};
+
+/// Calls body(integral_constant<c>, f) for part c of every flat vector of `padded` numbers; f is its first number.
+template <std::size_t W, class T, class Body>
+TESSERA_ALWAYS_INLINE void for_flat(std::size_t padded, Body&& body) {
+  using Flat = FlatVector<W, T>;
+  for (std::size_t f = 0; f < padded; f += kFlat)
+    unroll<Flat::kParts>([&](auto c) TESSERA_INLINE_LAMBDA { body(c, f + c * Flat::kLanes); });
+}
+
+/// Lane l of `out` becomes lanes[l].
+template <std::size_t W, class T>
+TESSERA_ALWAYS_INLINE void load_flat(FlatVector<W, T>& out, const T* lanes) noexcept {
+  constexpr std::size_t L = FlatVector<W, T>::kLanes;
+  unroll<kFlat / L>([&](auto c) TESSERA_INLINE_LAMBDA { simd_load<L, T>(out.part[c], lanes + c * L); });
+}
+template <std::size_t W, class T>
+TESSERA_ALWAYS_INLINE void store_flat(const FlatVector<W, T>& from, T* lanes) noexcept {
+  constexpr std::size_t L = FlatVector<W, T>::kLanes;
+  unroll<kFlat / L>([&](auto c) TESSERA_INLINE_LAMBDA { simd_store<L, T>(lanes + c * L, from.part[c]); });
+}
+
 /// The same number for every entry: lane l holds from[l mod kHeads].
-template <std::size_t kHeads, class T>
-TESSERA_ALWAYS_INLINE void repeat_heads(Simd<T, kFlat>& out, const T* from) noexcept {
+template <std::size_t kHeads, std::size_t W, class T>
+TESSERA_ALWAYS_INLINE void repeat_heads(FlatVector<W, T>& out, const T* from) noexcept {
   T lanes[kFlat];
   for (std::size_t l = 0; l < kFlat; ++l) lanes[l] = from[l % kHeads];
-  simd_load<kFlat, T>(out, lanes);
+  load_flat(out, lanes);
 }
 
 /// to[h] = the sum of the lanes of head h.
-template <std::size_t kHeads, class T>
-TESSERA_ALWAYS_INLINE void fold_heads(const Simd<T, kFlat>& sum, T* to) noexcept {
+template <std::size_t kHeads, std::size_t W, class T>
+TESSERA_ALWAYS_INLINE void fold_heads(const FlatVector<W, T>& sum, T* to) noexcept {
   T lanes[kFlat];
-  simd_store<kFlat, T>(lanes, sum);
+  store_flat(sum, lanes);
   for (std::size_t h = 0; h < kHeads; ++h) {
     T total{0};
     for (std::size_t l = h; l < kFlat; l += kHeads) total += lanes[l];
@@ -81,60 +110,69 @@ TESSERA_ALWAYS_INLINE void gather_heads(const HeadRun<T>& run, const T* from, st
 }
 
 /// The running maximum and sum of a softmax over the entries seen so far.
-template <std::size_t kHeads, class T>
+template <std::size_t kHeads, std::size_t W, class T>
 struct SoftmaxState {
-  Simd<T, kFlat> largest = {};
-  Simd<T, kFlat> sum = {};
+  using Flat = FlatVector<W, T>;
+  static constexpr std::size_t L = Flat::kLanes;
+  static constexpr T kMasked = -std::numeric_limits<T>::infinity();
+  Flat largest;
+  Flat sum;
 
   TESSERA_ALWAYS_INLINE void clear() noexcept {
-    simd_fill<kFlat, T>(largest, -std::numeric_limits<T>::infinity());
-    sum = Simd<T, kFlat>{};
+    unroll<Flat::kParts>([&](auto c) TESSERA_INLINE_LAMBDA {
+      simd_fill<L, T>(largest.part[c], kMasked);
+      sum.part[c] = Simd<T, L>{};
+    });
   }
 
   /// Takes in the scores of a run: they become exp(score - largest); y is scaled if the maximum rose.
   TESSERA_ALWAYS_INLINE void add(std::size_t padded, T* score, bool first, std::size_t heads,
                                  std::size_t width, T* y) noexcept {
-    Simd<T, kFlat> best = largest;
-    for (std::size_t f = 0; f < padded; f += kFlat) {
-      Simd<T, kFlat> s;
-      simd_load<kFlat, T>(s, score + f);
-      best = s > best ? s : best;
-    }
+    Flat best = largest;
+    for_flat<W, T>(padded, [&](auto c, std::size_t f) TESSERA_INLINE_LAMBDA {
+      Simd<T, L> s;
+      simd_load<L, T>(s, score + f);
+      best.part[c] = s > best.part[c] ? s : best.part[c];
+    });
     T lanes[kFlat];
-    simd_store<kFlat, T>(lanes, best);
+    store_flat(best, lanes);
     T top[kHeads];
     for (std::size_t h = 0; h < kHeads; ++h) {
       top[h] = lanes[h];
       for (std::size_t l = h + kHeads; l < kFlat; l += kHeads) top[h] = std::max(top[h], lanes[l]);
     }
     repeat_heads<kHeads>(best, top);
-    Simd<T, kFlat> shift{};  // 0 where only masked scores have been seen: -inf - 0 still gives 0
-    shift = best == -std::numeric_limits<T>::infinity() ? Simd<T, kFlat>{} : best;
+    Flat shift;  // 0 where only masked scores have been seen: -inf - 0 still gives 0
+    unroll<Flat::kParts>([&](auto c) TESSERA_INLINE_LAMBDA {
+      shift.part[c] = best.part[c] == kMasked ? Simd<T, L>{} : best.part[c];
+    });
     if (!first) {
-      Simd<T, kFlat> factor = largest - shift;
-      simd_exp_nonpositive<kFlat, T>(factor);
-      sum *= factor;
-      simd_store<kFlat, T>(lanes, factor);
+      unroll<Flat::kParts>([&](auto c) TESSERA_INLINE_LAMBDA {
+        Simd<T, L> factor = largest.part[c] - shift.part[c];
+        simd_exp_nonpositive<L, T>(factor);
+        sum.part[c] *= factor;
+        simd_store<L, T>(lanes + c * L, factor);
+      });
       for (std::size_t h = 0; h < heads; ++h) {
         if (lanes[h] == T{1}) continue;
         for (std::size_t f = 0; f < width; ++f) y[h * width + f] *= lanes[h];
       }
     }
     largest = best;
-    for (std::size_t f = 0; f < padded; f += kFlat) {
-      Simd<T, kFlat> s;
-      simd_load<kFlat, T>(s, score + f);
-      s -= shift;
-      simd_exp_nonpositive<kFlat, T>(s);
-      sum += s;
-      simd_store<kFlat, T>(score + f, s);
-    }
+    for_flat<W, T>(padded, [&](auto c, std::size_t f) TESSERA_INLINE_LAMBDA {
+      Simd<T, L> s;
+      simd_load<L, T>(s, score + f);
+      s -= shift.part[c];
+      simd_exp_nonpositive<L, T>(s);
+      sum.part[c] += s;
+      simd_store<L, T>(score + f, s);
+    });
   }
 
   /// largest[h] (0 where all was masked) and one over the sum (0 for a sum of 0).
   TESSERA_ALWAYS_INLINE void store(T* to_largest, T* to_sum) const noexcept {
     T lanes[kFlat];
-    simd_store<kFlat, T>(lanes, largest);
+    store_flat(largest, lanes);
     for (std::size_t h = 0; h < kHeads; ++h) {
       to_largest[h] = lanes[h];
     }
@@ -142,13 +180,35 @@ struct SoftmaxState {
   }
 };
 
+/// The dropout factors of a run, 0 behind its last entry.
+template <std::size_t kHeads, class T>
+TESSERA_ALWAYS_INLINE void draw_factors(const AttentionInput<T>& in, NodeId own, const HeadRun<T>& run,
+                                        bool transposed, FlatRun<kHeads, T>& factor) noexcept {
+  edge_dropout_factors<kHeads>(in.mask, in.group, own, run.col, run.count, transposed, factor.value);
+  for (std::size_t f = run.count * kHeads; f < FlatRun<kHeads, T>::padded(run.count); ++f)
+    factor.value[f] = T{0};
+}
+
+/// value *= factor, element by element.
+template <std::size_t kHeads, class T>
+TESSERA_ALWAYS_INLINE void multiply_run(std::size_t entries, const FlatRun<kHeads, T>& factor,
+                                        FlatRun<kHeads, T>& value) noexcept {
+  for (std::size_t f = 0; f < FlatRun<kHeads, T>::padded(entries); f += kFlat) {
+    Simd<T, kFlat> v, by;
+    simd_load<kFlat, T>(v, value.value + f);
+    simd_load<kFlat, T>(by, factor.value + f);
+    v *= by;
+    simd_store<kFlat, T>(value.value + f, v);
+  }
+}
+
 /// value[f] *= the dropout factor of its entry and head.
 template <std::size_t kHeads, class T>
 TESSERA_ALWAYS_INLINE void drop_entries(const AttentionInput<T>& in, NodeId own, const HeadRun<T>& run,
                                         bool transposed, FlatRun<kHeads, T>& value) noexcept {
   FlatRun<kHeads, T> factor;
-  edge_dropout_factors<kHeads>(in.mask, in.group, own, run.col, run.count, transposed, factor.value);
-  for (std::size_t f = 0; f < run.count * kHeads; ++f) value.value[f] *= factor.value[f];
+  draw_factors<kHeads>(in, own, run, transposed, factor);
+  multiply_run<kHeads>(run.count, factor, value);
 }
 
 /// Scores of GAT: leaky(p_j + q_i), p [M, kHeads] packed.
@@ -162,16 +222,17 @@ struct AdditiveScore {
                                         FlatRun<kHeads, T>& score) const noexcept {
     constexpr T kMasked = -std::numeric_limits<T>::infinity();
     gather_heads<kHeads>(run, source, kHeads, T{0}, score);
-    Simd<T, kFlat> q;
+    constexpr std::size_t L = FlatVector<W, T>::kLanes;
+    FlatVector<W, T> q;
     repeat_heads<kHeads>(q, target + i * kHeads);
     const std::size_t padded = FlatRun<kHeads, T>::padded(run.count);
-    for (std::size_t f = 0; f < padded; f += kFlat) {
-      Simd<T, kFlat> r;
-      simd_load<kFlat, T>(r, score.value + f);
-      r += q;
+    for_flat<W, T>(padded, [&](auto c, std::size_t f) TESSERA_INLINE_LAMBDA {
+      Simd<T, L> r;
+      simd_load<L, T>(r, score.value + f);
+      r += q.part[c];
       r = r > T{0} ? r : r * in.slope;
-      simd_store<kFlat, T>(score.value + f, r);
-    }
+      simd_store<L, T>(score.value + f, r);
+    });
     for (std::size_t f = run.count * kHeads; f < padded; ++f) score.value[f] = kMasked;
   }
 };
@@ -200,7 +261,7 @@ TESSERA_ALWAYS_INLINE void attention_part(const AttentionInput<T>& in, const Sco
                                           std::size_t first, std::size_t last, T* y, T* largest,
                                           T* sum) noexcept {
   FlatRun<kHeads, T> score;
-  SoftmaxState<kHeads, T> state;
+  SoftmaxState<kHeads, W, T> state;
   state.clear();
   for (std::size_t f = 0; f < in.heads * in.width; ++f) y[f] = T{0};
   for (std::size_t e = first; e < last; e += kAttentionRun) {
@@ -241,11 +302,13 @@ TESSERA_ALWAYS_INLINE void attention_row_sums(const AttentionInput<T>& in, const
   using Layout = RowStateLayout<kHeads>;
   FlatRun<kHeads, T> score;
   FlatRun<kHeads, T> dot;
-  Simd<T, kFlat> q, m, inverse;
+  using Flat = FlatVector<W, T>;
+  constexpr std::size_t L = Flat::kLanes;
+  Flat q, m, inverse;
   repeat_heads<kHeads>(q, state + Layout::kTarget);
   repeat_heads<kHeads>(m, state + Layout::kLargest);
   repeat_heads<kHeads>(inverse, state + Layout::kInverse);
-  Simd<T, kFlat> all{}, above{}, share{};
+  Flat all, above, share;
   for (std::size_t e = first; e < last; e += kAttentionRun) {
     const HeadRun<T> run = in.run(e, last);
     gather_heads<kHeads>(run, source, kHeads, -std::numeric_limits<T>::infinity(), score);
@@ -253,20 +316,20 @@ TESSERA_ALWAYS_INLINE void attention_row_sums(const AttentionInput<T>& in, const
     if (in.mask.probability > 0) drop_entries<kHeads>(in, static_cast<NodeId>(i), run, false, dot);
     const std::size_t padded = FlatRun<kHeads, T>::padded(run.count);
     for (std::size_t f = run.count * kHeads; f < padded; ++f) dot.value[f] = T{0};
-    for (std::size_t f = 0; f < padded; f += kFlat) {
-      Simd<T, kFlat> r, d;
-      simd_load<kFlat, T>(r, score.value + f);
-      simd_load<kFlat, T>(d, dot.value + f);
-      r += q;
+    for_flat<W, T>(padded, [&](auto c, std::size_t f) TESSERA_INLINE_LAMBDA {
+      Simd<T, L> r, d;
+      simd_load<L, T>(r, score.value + f);
+      simd_load<L, T>(d, dot.value + f);
+      r += q.part[c];
       const auto positive = r > T{0};
-      Simd<T, kFlat> alpha = (positive ? r : r * in.slope) - m;
-      simd_exp_nonpositive<kFlat, T>(alpha);
-      alpha *= inverse;
+      Simd<T, L> alpha = (positive ? r : r * in.slope) - m.part[c];
+      simd_exp_nonpositive<L, T>(alpha);
+      alpha *= inverse.part[c];
       d *= alpha;
-      all += d;
-      above += positive ? d : Simd<T, kFlat>{};
-      share += positive ? alpha : Simd<T, kFlat>{};
-    }
+      all.part[c] += d;
+      above.part[c] += positive ? d : Simd<T, L>{};
+      share.part[c] += positive ? alpha : Simd<T, L>{};
+    });
   }
   fold_heads<kHeads>(all, sums);
   fold_heads<kHeads>(above, sums + kHeads);
@@ -280,8 +343,10 @@ TESSERA_ALWAYS_INLINE void attention_source_sums(const AttentionInput<T>& in, co
                                                  std::size_t first, std::size_t last, T* grad_x,
                                                  T* grad_source) noexcept {
   using Layout = RowStateLayout<kHeads>;
-  FlatRun<kHeads, T> target, largest, inverse, inner, dot;
-  Simd<T, kFlat> p, sum{};
+  FlatRun<kHeads, T> target, largest, inverse, inner, dot, factor;
+  const bool drops = in.mask.probability > 0;
+  constexpr std::size_t L = FlatVector<W, T>::kLanes;
+  FlatVector<W, T> p, sum;
   repeat_heads<kHeads>(p, source);
   for (std::size_t f = 0; f < in.heads * in.width; ++f) grad_x[f] = T{0};
   for (std::size_t e = first; e < last; e += kAttentionRun) {
@@ -291,28 +356,31 @@ TESSERA_ALWAYS_INLINE void attention_source_sums(const AttentionInput<T>& in, co
     gather_heads<kHeads>(run, states + Layout::kInverse, Layout::kStep, T{0}, inverse);
     gather_heads<kHeads>(run, states + Layout::kInner, Layout::kStep, T{0}, inner);
     head_reduce<W, kHeads>(run, DotTerm<T>{own_x}, dot.value);
-    if (in.mask.probability > 0) drop_entries<kHeads>(in, static_cast<NodeId>(j), run, true, dot);
+    if (drops) {
+      draw_factors<kHeads>(in, static_cast<NodeId>(j), run, true, factor);
+      multiply_run<kHeads>(run.count, factor, dot);
+    }
     const std::size_t padded = FlatRun<kHeads, T>::padded(run.count);
     for (std::size_t f = run.count * kHeads; f < padded; ++f) dot.value[f] = T{0};
-    for (std::size_t f = 0; f < padded; f += kFlat) {
-      Simd<T, kFlat> r, m, iz, c, d;
-      simd_load<kFlat, T>(r, target.value + f);
-      simd_load<kFlat, T>(m, largest.value + f);
-      simd_load<kFlat, T>(iz, inverse.value + f);
-      simd_load<kFlat, T>(c, inner.value + f);
-      simd_load<kFlat, T>(d, dot.value + f);
-      r += p;
+    for_flat<W, T>(padded, [&](auto part, std::size_t f) TESSERA_INLINE_LAMBDA {
+      Simd<T, L> r, m, iz, c, d;
+      simd_load<L, T>(r, target.value + f);
+      simd_load<L, T>(m, largest.value + f);
+      simd_load<L, T>(iz, inverse.value + f);
+      simd_load<L, T>(c, inner.value + f);
+      simd_load<L, T>(d, dot.value + f);
+      r += p.part[part];
       const auto positive = r > T{0};
-      Simd<T, kFlat> alpha = (positive ? r : r * in.slope) - m;
+      Simd<T, L> alpha = (positive ? r : r * in.slope) - m;
       // The overhang has no row: its exponent is anything, its share 0.
-      alpha = alpha > T{0} ? Simd<T, kFlat>{} : alpha;
-      simd_exp_nonpositive<kFlat, T>(alpha);
+      alpha = alpha > T{0} ? Simd<T, L>{} : alpha;
+      simd_exp_nonpositive<L, T>(alpha);
       alpha *= iz;
-      const Simd<T, kFlat> ge = alpha * (d - c);
-      sum += positive ? ge : ge * in.slope;
-      simd_store<kFlat, T>(target.value + f, alpha);
-    }
-    if (in.mask.probability > 0) drop_entries<kHeads>(in, static_cast<NodeId>(j), run, true, target);
+      const Simd<T, L> ge = alpha * (d - c);
+      sum.part[part] += positive ? ge : ge * in.slope;
+      simd_store<L, T>(target.value + f, alpha);
+    });
+    if (drops) multiply_run<kHeads>(run.count, factor, target);
     head_sum<W, kHeads>(run, target.value, grad_x);
   }
   fold_heads<kHeads>(sum, grad_source);

@@ -42,11 +42,12 @@ template <Real T>
 
 /// Finishes row `row_index` of a result in place: bias, activation, dropout, in that order.
 ///
-/// Always inlined, so that a kernel compiled for wider vectors gets wider code. The caller has checked that
+/// Always inlined, so that a kernel compiled for wider vectors gets wider code: of `level`'s width, because compilers take
+/// comparisons of wider vectors than the target's apart, lane by lane. The caller has checked that
 /// the bias is empty or as long as the row and that the probability lies in [0, 1]; `row` must be the whole
 /// row.
-template <Real T>
-[[gnu::always_inline]] inline void apply_epilogue_row(std::span<T> row, std::size_t row_index,
+template <class L, Real T>
+[[gnu::always_inline]] inline void apply_epilogue_row(L level, std::span<T> row, std::size_t row_index,
                                                       const Epilogue<T>& epilogue) noexcept {
   T* const y = row.data();
   const std::size_t cols = row.size();
@@ -54,7 +55,7 @@ template <Real T>
   const bool relu = epilogue.activation == Activation::relu;
   const bool biased = !epilogue.bias.empty();
   if (biased || relu) {
-    for_vectors<T>(cols, [=]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
+    for_vectors<T, L::kVectorBytes>(cols, [=]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
       Simd<T, W> z, b;
       simd_load<W, T>(z, y + j);
       if (biased) {
@@ -66,7 +67,7 @@ template <Real T>
     });
   }
   if (epilogue.activation == Activation::elu) elu_row(y, cols);
-  dropout_row(y, cols, row_index, epilogue.dropout);
+  dropout_row(level, y, cols, row_index, epilogue.dropout);
 }
 
 /// Whether there is anything to do at all.

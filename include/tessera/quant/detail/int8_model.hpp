@@ -13,7 +13,7 @@
 #include "tessera/core/config.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
-#include "tessera/kernels/detail/epilogue_row.hpp"
+#include "tessera/kernels/epilogue_apply.hpp"
 #include "tessera/kernels/int8_gemm.hpp"
 #include "tessera/kernels/int8_spmm.hpp"
 #include "tessera/quant/int8_model.hpp"
@@ -271,11 +271,7 @@ inline void run_int8_gat(const Int8Layer& l, const CsrView<>& a, MatrixView<cons
 }
 
 inline void activate_rows(Activation activation, Tensor<float>& x) {
-  if (activation == Activation::none) return;
-  const Epilogue<float> epilogue{{}, activation, {}};
-  parallel_for(x.rows(), 256, [&](std::size_t i, std::size_t end) {
-    for (; i < end; ++i) apply_epilogue_row(x.row(i), i, epilogue);
-  });
+  apply_epilogue<float>(x.view(), {{}, activation, {}});
 }
 
 inline void check_int8_graph(const CsrView<>& a, std::size_t rows) {
