@@ -227,15 +227,19 @@ quantized() {
 for set in cora citeseer; do
   quantized "gcn-$set" --data "$data/$set/planetoid" --model gcn --decay first
   quantized "gin-$set" --data "$data/$set/planetoid" --model gin --weight-decay 5e-3
-  quantized "gat-$set" --data "$data/$set/planetoid" --model gat --hidden 64 --dropout 0.6 --lr 0.005 --epochs 1000 --patience 100
 done
+gat=(--model gat --hidden 64 --dropout 0.6 --lr 0.005)
+quantized gat-cora --data "$data/cora/planetoid" "${gat[@]}" --epochs 300
+quantized gat-citeseer --data "$data/citeseer/planetoid" "${gat[@]}" --epochs 200
 computers_split=(--data "$data/amazon-computers/npz" --split 20-30-rest-s0 --hidden 64)
 quantized gcn-computers "${computers_split[@]}" --features raw --model gcn
-quantized gin-computers "${computers_split[@]}" --features standard --lr 0.001 --model gin
+quantized gin-computers "${computers_split[@]}" --features standard --lr 0.001 --model gin --gradient straight
 quantized gat-computers "${computers_split[@]}" --features raw --model gat
-for set in IMDB-BINARY PROTEINS NCI1; do  # ten folds
+for set in IMDB-BINARY:25:0.01 PROTEINS:50:0.01 NCI1:50:0.001; do  # ten folds; epochs, rate
+  IFS=: read -r name epochs rate <<<"$set"
   for method in none qat dq; do
-    figure=accuracy row "gin-$set-$method-int4" - graph_classification --data "$data/tu/$set" --quantize "$method" --bits 4
+    figure=accuracy row "gin-$name-$method-int4" - graph_classification --data "$data/tu/$name" --quantize "$method" \
+      --bits 4 --epochs "$epochs" --lr "$rate"
   done
 done
 figure=bi_gcn row bi-gcn-cora - binary_gnn --data "$data/cora/planetoid" --method bi-gcn --runs 10
