@@ -293,6 +293,15 @@ struct RowStateLayout {
   static constexpr std::size_t kStep = 4 * kHeads;
 };
 
+/// Asks for the states of the rows that the next run points at.
+template <std::size_t kHeads, class T>
+TESSERA_ALWAYS_INLINE void prefetch_states(const HeadRun<T>& run, const T* states) noexcept {
+  constexpr std::size_t kStep = RowStateLayout<kHeads>::kStep;
+  const std::size_t last = std::min(run.count + kAttentionRun, run.readable);
+  for (std::size_t k = run.count; k < last; ++k)
+    prefetch_bytes(states + std::size_t{run.col[k]} * kStep, kStep * sizeof(T));
+}
+
 /// Over entries [first, last) of row i of GAT: sums[0] += alpha ga, sums[1] += alpha ga where r > 0, sums[2] +=
 /// alpha where r > 0, per head; ga is the gradient of alpha before dropout.
 template <std::size_t W, std::size_t kHeads, class T>
@@ -351,6 +360,7 @@ TESSERA_ALWAYS_INLINE void attention_source_sums(const AttentionInput<T>& in, co
   for (std::size_t f = 0; f < in.heads * in.width; ++f) grad_x[f] = T{0};
   for (std::size_t e = first; e < last; e += kAttentionRun) {
     const HeadRun<T> run = in.run(e, last);
+    prefetch_states<kHeads>(run, states);
     gather_heads<kHeads>(run, states + Layout::kTarget, Layout::kStep, T{0}, target);
     gather_heads<kHeads>(run, states + Layout::kLargest, Layout::kStep, T{0}, largest);
     gather_heads<kHeads>(run, states + Layout::kInverse, Layout::kStep, T{0}, inverse);

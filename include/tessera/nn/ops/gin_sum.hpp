@@ -9,7 +9,10 @@
 
 #include "tessera/core/adjacency.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/isa.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/elementwise.hpp"
 #include "tessera/kernels/spmm.hpp"
 #include "tessera/nn/autograd/tape.hpp"
@@ -45,11 +48,16 @@ struct GinSumOp {
     const MatrixView<const T> value = tape.value(x);
     if (eps && tape.needs_grad(eps)) {
       const GradSlot<T> slot = tape.grad_slot(eps);
+      const Isa isa = tessera::active_isa();
       const T inner = parallel_sum<T>(g.rows(), kRowGrain, [&](std::size_t begin, std::size_t end) {
         T sum{0};
-        for (std::size_t i = begin; i < end; ++i) {
-          for (std::size_t j = 0; j < g.cols(); ++j) sum += g(i, j) * value(i, j);
-        }
+        dispatch(isa, [&](auto) TESSERA_INLINE_LAMBDA {
+          for (std::size_t i = begin; i < end; ++i) {
+            sum += lane_sum<T>(
+                g.cols(), [](auto& out, const auto& u, const auto& v) TESSERA_INLINE_LAMBDA { out = u * v; },
+                g.data() + i * g.stride(), value.data() + i * value.stride());
+          }
+        });
         return sum;
       });
       slot.grad(0, 0) = slot.add ? slot.grad(0, 0) + inner : inner;
