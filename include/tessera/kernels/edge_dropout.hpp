@@ -69,19 +69,15 @@ TESSERA_ALWAYS_INLINE void spread_factors(const DropoutWords& words, std::uint32
       Simd<T, 8> all;
       factors_of<T>(word[0] & 0xffffu, threshold, scale, all);
       simd_store<8, T>(to, all);
-      continue;
-    } else if constexpr (kHeads == 4) {
-      interleave<std::uint32_t>(word[0], word[1], side[0], side[1]);
     } else {
-      Words a[2], b[2];
-      interleave<std::uint32_t>(word[0], word[1], a[0], a[1]);
-      interleave<std::uint32_t>(word[2], word[3], b[0], b[1]);
-      unroll<2>([&](auto k) TESSERA_INLINE_LAMBDA {
-        side[2 * k] = __builtin_shufflevector(a[k], b[k], 0, 1, 8, 9, 2, 3, 10, 11);
-        side[2 * k + 1] = __builtin_shufflevector(a[k], b[k], 4, 5, 12, 13, 6, 7, 14, 15);
-      });
-    }
-    if constexpr (kHeads > 1) {
+      interleave<std::uint32_t>(word[0], word[1], side[0], side[1]);
+      if constexpr (kHeads == 8) {
+        interleave<std::uint32_t>(word[2], word[3], word[0], word[1]);
+        side[2] = __builtin_shufflevector(side[1], word[1], 0, 1, 8, 9, 2, 3, 10, 11);
+        side[3] = __builtin_shufflevector(side[1], word[1], 4, 5, 12, 13, 6, 7, 14, 15);
+        side[1] = __builtin_shufflevector(side[0], word[0], 4, 5, 12, 13, 6, 7, 14, 15);
+        side[0] = __builtin_shufflevector(side[0], word[0], 0, 1, 8, 9, 2, 3, 10, 11);
+      }
       unroll<kHeads / 2>([&](auto k) TESSERA_INLINE_LAMBDA {
         Simd<T, 8> even, odd, low, high;
         factors_of<T>(side[k] & 0xffffu, threshold, scale, even);
