@@ -19,12 +19,13 @@ namespace detail {
 /// Calls row(y_i, i), or row(level, y_i, i), compiled for the active level, in parallel over blocks of rows.
 template <class T, class Row>
 void for_rows(MatrixView<T> y, Row&& row) {
+  constexpr bool kTakesLevel = std::is_invocable_v<Row&, Level<Isa::baseline>, T*, std::size_t>;
   const Isa isa = tessera::active_isa();
   parallel_for(y.rows(), rows_per_block(y.cols()), [&](std::size_t begin, std::size_t end) {
     dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
       for (std::size_t i = begin; i < end; ++i) {
         T* const to = y.data() + i * y.stride();
-        if constexpr (std::is_invocable_v<Row&, decltype(level), T*, std::size_t>) {
+        if constexpr (kTakesLevel) {
           row(level, to, i);
         } else {
           row(to, i);
