@@ -2,7 +2,7 @@
 # Installs what building and testing Tessera needs and this machine lacks (Debian and Ubuntu packages).
 set -euo pipefail
 
-packages=(g++ cmake ninja-build libeigen3-dev libtbb-dev zlib1g-dev libisal-dev catch2 libcli11-dev clang-format)
+packages=(g++ cmake ninja-build libeigen3-dev libtbb-dev zlib1g-dev libisal-dev catch2 libcli11-dev clang clang-format)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
