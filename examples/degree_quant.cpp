@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // One network in full precision, with quantisation-aware training (plain, noisy), with DegreeQuant, quantised after
-// training, and in signs; run as it was trained (fake-quantised), in integers and in bits. Prints accuracy, bytes of model
-// and features, time per step and per inference of each.
+// training, and in signs; run as it was trained (fake-quantised), in integers and in bits. Prints accuracy on validation and test
+// nodes, bytes of model and features, time per step and per inference of each.
 // Tailor, Fernandez-Marques & Lane, Degree-Quant, ICLR 2021; Wang et al., Bi-GCN, CVPR 2021. docs/quantization.md says
 // what to choose.
 //

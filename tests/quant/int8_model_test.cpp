@@ -244,6 +244,23 @@ TEST_CASE("an integer model gives the same bits for any threads and instruction 
   std::filesystem::remove(path);
 }
 
+TEST_CASE("ELU between integer layers gives the same bits whatever vectors the machine has", "[int8]") {
+  const auto activated = [](Isa level) {
+    const IsaScope scope(level);
+    Tensor<float> x(300, 37);
+    for (std::size_t i = 0; i < x.rows(); ++i) {
+      for (std::size_t j = 0; j < x.cols(); ++j) x(i, j) = -5.0f + 0.001f * static_cast<float>(i * 37 + j);
+    }
+    detail::activate_rows(Activation::elu, x);
+    return x;
+  };
+  const Tensor<float> want = activated(Isa::baseline);
+  CHECK(want(0, 0) < -0.99f);
+  for (const Isa level : {Isa::avx2, Isa::avx512}) {
+    if (level <= detected_isa()) CHECK(test::same_bits(activated(level), want));
+  }
+}
+
 TEST_CASE("files of every kind come back, four-bit weights in half the bytes", "[int8]") {
   const auto path = std::filesystem::temp_directory_path() / "tessera_int8_kinds_test.safetensors";
   const auto round_trip = [&](const auto& c) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // What an implementation in numpy picks and weighs, from the random numbers up (tests/golden/make_neighbors_golden.py).
 #include <cmath>
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 

@@ -2,6 +2,7 @@
 #include "tessera/train/kernel_report.hpp"
 
 #include <unistd.h>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -105,7 +106,7 @@ TEST_CASE("sparse and row-wise kernels record one call each, with the least byte
     CHECK(calls[k].flops == flops);
     CHECK(calls[k].depth == 0);
   };
-  check(0, "attention_sum", 2 * matrix + ids, 2 * products);
+  check(0, "attention_sum", 2 * matrix + 4.0 * (2 + 2 + 4) * kRows + ids, 2 * products);
   check(1, "spmm_max", 3 * matrix + ids, products);
   check(2, "sddmm_dot", 2 * matrix + ids + 4.0 * static_cast<double>(a.num_edges()), 2 * products);
   check(3, "dropout", 2 * matrix, 0);

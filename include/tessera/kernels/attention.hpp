@@ -305,7 +305,9 @@ void attention_sum(CsrView<> a, std::type_identity_t<MatrixView<const T>> x,
   detail::check_shape("attention_sum", "target", target, a.num_rows, options.heads);
   detail::check_shape("attention_sum", "norm", norm, a.num_rows, 2 * options.heads);
   if (y.empty()) return;
-  const KernelScope profile = detail::entry_scope("attention_sum", a, x, y);
+  const KernelScope profile =
+      detail::entry_scope("attention_sum", a, x.cols(),
+                          detail::dense_bytes(x, source, target, y, norm) + detail::entry_bytes(a), 2);
   detail::for_each_head_group(
       options.heads, [&](auto k, std::size_t group, std::size_t first, std::size_t heads) {
         constexpr std::size_t kHeads = k();
@@ -344,8 +346,11 @@ void attention_sum_backward(CsrView<> a, CsrView<> transpose, std::type_identity
   detail::check_shape(kName, "grad_y", grad_y, a.num_rows, x.cols());
   detail::check_shape(kName, "grad_source", grad_source, a.num_cols, options.heads);
   detail::check_shape(kName, "grad_target", grad_target, a.num_rows, options.heads);
-  const KernelScope profile =
-      detail::entry_scope(kName, a, x, grad_x, 6, static_cast<double>(grad_y.size() * sizeof(T)));
+  const KernelScope profile = detail::entry_scope(
+      kName, a, x.cols(),
+      detail::dense_bytes(x, source, target, norm, grad_y, grad_x, grad_source, grad_target) +
+          detail::entry_bytes(a) + detail::entry_bytes(transpose),
+      6);
   detail::for_each_head_group(
       options.heads, [&](auto k, std::size_t group, std::size_t first, std::size_t heads) {
         constexpr std::size_t kHeads = k();

@@ -33,7 +33,7 @@ void column_statistics(std::type_identity_t<MatrixView<const T>> x, std::span<T>
                        std::type_identity_t<std::span<T>> variance) {
   detail::check_size("column_statistics", "mean", mean.size(), x.cols());
   detail::check_size("column_statistics", "variance", variance.size(), x.cols());
-  const KernelScope profile = detail::pass_scope("column_statistics", x, 2);
+  const KernelScope profile = detail::pass_scope("column_statistics", x, 1);
   const std::size_t cols = x.cols();
   const T count = static_cast<T>(std::max<std::size_t>(1, x.rows()));
   column_sum(x, mean);
@@ -118,7 +118,7 @@ void batch_norm_backward(std::type_identity_t<MatrixView<const T>> grad_y,
   detail::check_size_or_empty("batch_norm_backward", "grad_gamma", grad_gamma.size(), cols);
   detail::check_size_or_empty("batch_norm_backward", "grad_beta", grad_beta.size(), cols);
   if (x.empty()) return;
-  const KernelScope profile = detail::pass_scope("batch_norm_backward", x, 5);
+  const KernelScope profile = detail::pass_scope("batch_norm_backward", x, grad_x.empty() ? 2 : 3);
   const Isa isa = active_isa();
   const T* const center = mean.data();
   const T* const inv = inv_std.data();

@@ -127,6 +127,8 @@ void combine_heads_backward(std::size_t heads, std::type_identity_t<MatrixView<c
   detail::check_extent(kName, "pieces.rows()", pieces.rows(), grad_y.rows());
   detail::check_shape(kName, "grad_weight", grad_weight, weight.rows(), weight.cols());
   detail::check_shape(kName, "grad_pieces", grad_pieces, pieces.rows(), pieces.cols());
+  const KernelScope profile(kName, detail::dense_bytes(weight, pieces, grad_y, grad_weight, grad_pieces),
+                            4.0 * static_cast<double>(weight.size() * shape.width));
   const Isa isa = active_isa();
   parallel_for(grad_y.rows(), detail::rows_per_block(weight.cols() * shape.width),
                [&](std::size_t begin, std::size_t end) {
@@ -189,7 +191,7 @@ void spmm_multi_combine(CsrView<> a, std::type_identity_t<MatrixView<const T>> u
   const bool keep = aggregates.data() != nullptr;
   if (keep) detail::check_shape(kName, "aggregates", aggregates, a.num_rows, columns);
   if (y.empty()) return;
-  const KernelScope profile = detail::entry_scope("spmm_multi_combine", a, u, y);
+  const KernelScope profile = detail::aggregate_scope("spmm_multi_combine", a, u, y);
   detail::multi_rows<T>(
       a, u, aggregators, saved,
       [&](std::size_t i, T* scratch) { return keep ? aggregates.data() + i * aggregates.stride() : scratch; },

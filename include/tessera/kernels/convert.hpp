@@ -8,6 +8,7 @@
 #include "tessera/core/config.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/profile.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/kernels/detail/kernel_scopes.hpp"

@@ -69,7 +69,7 @@ struct DropoutWords {
 };
 
 /// philox4x32 for sixteen counters: word[k][l] is lane l's counter k and becomes its word k. The level is looked up, not
-/// passed: rows are finished deep inside the bodies of kernels, and one look serves sixteen blocks.
+/// passed: one look serves sixteen blocks, and not every caller knows its own.
 TESSERA_ALWAYS_INLINE void philox_lanes(RngKey key, DropoutWords& words) noexcept {
 #if defined(TESSERA_TARGET_AVX512)
   const Isa isa = tessera::active_isa();
@@ -103,7 +103,7 @@ TESSERA_ALWAYS_INLINE void dropout_words(const DropoutMask& mask, std::size_t i,
 }
 
 /// y = kept ? y * scale : 0 for sixteen columns whose bits stand in `word` from `shift` on.
-template <class L, class T>
+template <class T, class L>
 TESSERA_ALWAYS_INLINE void dropout_piece(L, T* y, const std::uint32_t* word, unsigned shift,
                                          std::uint32_t threshold, T scale) noexcept {
   constexpr std::size_t W = L::template lanes<std::uint32_t>();
@@ -122,7 +122,7 @@ TESSERA_ALWAYS_INLINE void dropout_piece(L, T* y, const std::uint32_t* word, uns
 }
 
 /// row[j] = kept ? row[j] * scale : 0. Meant to be inlined into functions compiled for `level`.
-template <class L, class T>
+template <class T, class L>
 [[gnu::always_inline]] inline void dropout_row(L level, T* row, std::size_t cols, std::size_t i,
                                                const DropoutMask& mask) noexcept {
   const std::uint32_t threshold = dropout_threshold(mask);

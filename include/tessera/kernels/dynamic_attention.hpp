@@ -67,22 +67,19 @@ template <std::size_t W, std::size_t kHeads, class T, class RowNumbers>
 TESSERA_ALWAYS_INLINE void shares_and_gradients(std::size_t count, RowNumbers&& numbers,
                                                 FlatRun<kHeads, T>& score, FlatRun<kHeads, T>& dot) noexcept {
   const std::size_t padded = FlatRun<kHeads, T>::padded(count);
-  for (std::size_t f = count * kHeads; f < padded; ++f) {
-    score.value[f] = -std::numeric_limits<T>::infinity();
-    dot.value[f] = T{0};
-  }
-  constexpr std::size_t L = FlatVector<W, T>::kLanes;
+  score.fill_overhang(count, -std::numeric_limits<T>::infinity());
+  constexpr std::size_t kLanes = FlatVector<W, T>::kLanes;
   for_flat<W, T>(padded, [&](auto part, std::size_t f) TESSERA_INLINE_LAMBDA {
-    Simd<T, L> alpha, d, m, inverse, c;
-    simd_load<L, T>(alpha, score.value + f);
-    simd_load<L, T>(d, dot.value + f);
+    Simd<T, kLanes> alpha, d, m, inverse, c;
+    simd_load<kLanes, T>(alpha, score.value + f);
+    simd_load<kLanes, T>(d, dot.value + f);
     numbers(part, f, m, inverse, c);
     alpha -= m;
-    simd_exp_nonpositive<L, T>(alpha);
+    simd_exp_nonpositive<kLanes, T>(alpha);
     alpha *= inverse;
     d = alpha * (d - c);
-    simd_store<L, T>(score.value + f, alpha);
-    simd_store<L, T>(dot.value + f, d);
+    simd_store<kLanes, T>(score.value + f, alpha);
+    simd_store<kLanes, T>(dot.value + f, d);
   });
 }
 
@@ -103,6 +100,7 @@ TESSERA_ALWAYS_INLINE void dynamic_row_backward(const AttentionInput<T>& in,
     const HeadRun<T> run = in.run(e, last);
     score_of.template operator()<W>(in, run, i, score);
     head_reduce<W, kHeads>(run, DotTerm<T>{grad}, dot.value);
+    dot.fill_overhang(run.count, T{0});
     if (in.mask.probability > 0) drop_entries<kHeads>(in, static_cast<NodeId>(i), run, false, dot);
     shares_and_gradients<W, kHeads>(
         run.count,
@@ -134,6 +132,7 @@ TESSERA_ALWAYS_INLINE void dynamic_source_backward(const AttentionInput<T>& in,
     const HeadRun<T> grad_run = grads.run(e, last);
     head_reduce<W, kHeads>(run, LeakyTerm<T>{own, weight, in.slope}, score.value);
     head_reduce<W, kHeads>(grad_run, DotTerm<T>{own}, dot.value);
+    dot.fill_overhang(run.count, T{0});
     if (drops) {
       draw_factors<kHeads>(in, static_cast<NodeId>(j), run, true, factor);
       multiply_run<kHeads>(run.count, factor, dot);
@@ -145,10 +144,10 @@ TESSERA_ALWAYS_INLINE void dynamic_source_backward(const AttentionInput<T>& in,
     shares_and_gradients<W, kHeads>(
         run.count,
         [&](auto, std::size_t f, auto& m, auto& z, auto& c) TESSERA_INLINE_LAMBDA {
-          constexpr std::size_t L = FlatVector<W, T>::kLanes;
-          simd_load<L, T>(m, largest.value + f);
-          simd_load<L, T>(z, inverse.value + f);
-          simd_load<L, T>(c, inner.value + f);
+          constexpr std::size_t kLanes = FlatVector<W, T>::kLanes;
+          simd_load<kLanes, T>(m, largest.value + f);
+          simd_load<kLanes, T>(z, inverse.value + f);
+          simd_load<kLanes, T>(c, inner.value + f);
         },
         score, dot);
     if (drops) multiply_run<kHeads>(run.count, factor, score);
@@ -188,7 +187,9 @@ void dynamic_attention_sum(CsrView<> a, std::type_identity_t<MatrixView<const T>
   detail::check_spmm<T, T>("dynamic_attention_sum", a, left, y);
   detail::check_shape("dynamic_attention_sum", "norm", norm, a.num_rows, 2 * options.heads);
   if (y.empty()) return;
-  const KernelScope profile = detail::entry_scope("dynamic_attention_sum", a, left, y, 7);
+  const KernelScope profile =
+      detail::entry_scope("dynamic_attention_sum", a, left.cols(),
+                          detail::dense_bytes(left, right, y, norm) + detail::entry_bytes(a), 7);
   detail::for_each_head_group(
       options.heads, [&](auto k, std::size_t group, std::size_t first, std::size_t heads) {
         constexpr std::size_t kHeads = k();
@@ -225,7 +226,10 @@ void dynamic_attention_sum_backward(
   detail::check_shape(kName, "grad_right", grad_right, a.num_rows, left.cols());
   detail::check_size(kName, "grad_weight", grad_weight.size(), left.cols());
   const KernelScope profile =
-      detail::entry_scope(kName, a, left, grad_left, 14, 4.0 * static_cast<double>(y.size() * sizeof(T)));
+      detail::entry_scope(kName, a, left.cols(),
+                          detail::dense_bytes(left, right, y, norm, grad_y, grad_left, grad_right) +
+                              detail::entry_bytes(a) + detail::entry_bytes(transpose),
+                          14);
   const Isa isa = active_isa();
   const std::size_t width = left.cols() / options.heads;
   detail::for_each_head_group(

@@ -8,8 +8,10 @@
 
 #include "tessera/core/csr_view.hpp"
 #include "tessera/core/ids.hpp"
+#include "tessera/core/profile.hpp"
 #include "tessera/core/rng.hpp"
 #include "tessera/core/scalar.hpp"
+#include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/detail/sparse_checks.hpp"
 #include "tessera/kernels/dispatch.hpp"
@@ -133,6 +135,8 @@ inline void edge_dropout(CsrView<> a, const DropoutMask& mask, bool transposed, 
   detail::check_csr("edge_dropout", "a", a);
   detail::check_extent("edge_dropout", "weight.size()", weight.size(), a.num_edges());
   check_dropout(mask, "edge_dropout");
+  const KernelScope profile("edge_dropout",
+                            detail::entry_bytes(a, true) + static_cast<double>(weight.size_bytes()), 0);
   const Isa isa = active_isa();
   detail::for_each_row_piece(
       a, EdgeRanges(a.row_ptr), [&](std::size_t i, std::size_t first, std::size_t last) {

@@ -36,7 +36,7 @@ void edge_sum(CsrView<> a, std::type_identity_t<MatrixView<const T>> x,
   detail::check_shape(kName, "z", z, a.num_edges(), x.cols());
   detail::check_shape(kName, "y", y, a.num_rows, x.cols());
   const KernelScope profile =
-      detail::entry_scope(kName, a, x, y, 2, static_cast<double>(z.size() * sizeof(T)));
+      detail::entry_scope(kName, a, x.cols(), detail::dense_bytes(x, z, y) + detail::entry_bytes(a), 2);
   detail::for_each_entry_row(a, [&](auto level, std::size_t i) TESSERA_INLINE_LAMBDA {
     T* const to = y.data() + i * y.stride();
     std::fill_n(to, x.cols(), T{0});
@@ -74,8 +74,11 @@ void edge_sum_backward(CsrView<> a, CsrView<> transpose, std::span<const EdgeId>
   detail::check_shape(kName, "grad_y", grad_y, a.num_rows, x.cols());
   detail::check_shape(kName, "grad_x", grad_x, a.num_cols, x.cols());
   if (grad_z.data() != nullptr) detail::check_shape(kName, "grad_z", grad_z, a.num_edges(), x.cols());
-  const KernelScope profile = detail::entry_scope(
-      kName, a, grad_y, grad_x, 2, static_cast<double>((z.size() + grad_z.size()) * sizeof(T)));
+  const KernelScope profile =
+      detail::entry_scope(kName, transpose, x.cols(),
+                          detail::dense_bytes(x, z, grad_y, grad_x, grad_z) + detail::entry_bytes(transpose) +
+                              static_cast<double>(position.size_bytes()),
+                          2);
   detail::for_each_entry_row(transpose, [&](auto level, std::size_t j) TESSERA_INLINE_LAMBDA {
     T* const to = grad_x.data() + j * grad_x.stride();
     std::fill_n(to, x.cols(), T{0});
@@ -109,10 +112,8 @@ struct GatedInput {
   MatrixView<const T> entry_gate{};
   MatrixView<const T> entry_value{};
 
-  /// What is read once of rows and entries besides `value`.
-  double other_bytes() const noexcept {
-    return static_cast<double>((target.size() + source.size() + entry_gate.size() + entry_value.size()) *
-                               sizeof(T));
+  double bytes() const noexcept {
+    return detail::dense_bytes(target, source, value, entry_gate, entry_value);
   }
 };
 
@@ -124,6 +125,10 @@ struct GatedGrads {
   MatrixView<T> value;
   MatrixView<T> entry_gate{};
   MatrixView<T> entry_value{};
+
+  double bytes() const noexcept {
+    return detail::dense_bytes(target, source, value, entry_gate, entry_value);
+  }
 };
 
 namespace detail {
@@ -182,7 +187,8 @@ template <Real T>
 void gated_sum(CsrView<> a, const GatedInput<T>& in, MatrixView<T> y) {
   detail::check_gated("gated_sum", a, in);
   detail::check_shape("gated_sum", "y", y, a.num_rows, in.value.cols());
-  const KernelScope profile = detail::entry_scope("gated_sum", a, in.value, y, 4, in.other_bytes());
+  const KernelScope profile = detail::entry_scope(
+      "gated_sum", a, y.cols(), in.bytes() + detail::dense_bytes(y) + detail::entry_bytes(a), 4);
   detail::for_each_entry_row(a, [&](auto level, std::size_t i) TESSERA_INLINE_LAMBDA {
     T* const to = y.data() + i * y.stride();
     std::fill_n(to, y.cols(), T{0});
@@ -221,7 +227,11 @@ void gated_sum_backward(CsrView<> a, CsrView<> transpose, std::span<const EdgeId
   detail::check_shape(kName, "grads.target", grads.target, a.num_rows, cols);
   detail::check_shape(kName, "grads.source", grads.source, a.num_cols, cols);
   detail::check_shape(kName, "grads.value", grads.value, a.num_cols, cols);
-  const KernelScope profile = detail::entry_scope(kName, a, in.value, grads.value, 12, 2 * in.other_bytes());
+  const KernelScope profile =
+      detail::entry_scope(kName, a, cols,
+                          in.bytes() + detail::dense_bytes(grad_y) + grads.bytes() + detail::entry_bytes(a) +
+                              detail::entry_bytes(transpose) + static_cast<double>(position.size_bytes()),
+                          12);
   detail::for_each_entry_row(a, [&](auto level, std::size_t i) TESSERA_INLINE_LAMBDA {
     T* const to = grads.target.data() + i * grads.target.stride();
     std::fill_n(to, cols, T{0});

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "tessera/core/config.hpp"
+#include "tessera/core/isa.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/scalar.hpp"

@@ -22,7 +22,8 @@
 namespace tessera {
 namespace detail {
 
-/// The gradient before an epilogue of one row, from its output and the gradient after it; `level` as in apply_epilogue_row.
+/// The gradient before an epilogue of one row, from its output and the gradient after it; `level` as in
+/// apply_epilogue_row.
 template <Real T, class L>
 TESSERA_ALWAYS_INLINE void epilogue_backward_row(L level, const T* y, const T* grad_y, std::size_t cols,
                                                  std::size_t i, const Epilogue<T>& epilogue,

@@ -381,7 +381,8 @@ void quantized_messages(const CsrView<>& a, std::type_identity_t<MatrixView<cons
   detail::check_size("quantized_messages", "y.rows()", y.rows(), a.num_rows);
   detail::check_grid("quantized_messages", grid, {keep, {}}, a.num_cols, y.cols());
   detail::check_size("quantized_messages", "grid.scale", grid.scale.size(), 1);
-  const KernelScope profile = detail::entry_scope("quantized_messages", a, x, y, 6);
+  const KernelScope profile = detail::entry_scope(
+      "quantized_messages", a, x.cols(), detail::dense_bytes(x, y) + detail::entry_bytes(a, true), 6);
   const detail::ScaleLanes<T> one(grid, T{1});
   detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
     const std::size_t n = y.cols();
@@ -416,7 +417,8 @@ void quantized_messages_backward(const CsrView<>& transpose, std::type_identity_
   detail::check_grid("quantized_messages_backward", grid, {keep, {}}, grad_x.rows(), grad_x.cols());
   detail::check_size("quantized_messages_backward", "grid.scale", grid.scale.size(), 1);
   const KernelScope profile =
-      detail::entry_scope("quantized_messages_backward", transpose, grad_y, grad_x, 6);
+      detail::entry_scope("quantized_messages_backward", transpose, x.cols(),
+                          detail::dense_bytes(x, grad_y, grad_x) + detail::entry_bytes(transpose, true), 6);
   const T inverse = grid.inverse[0];
   const T low = grid.low[0];
   const T high = grid.high[0];
@@ -444,6 +446,8 @@ void quantized_messages_backward(const CsrView<>& transpose, std::type_identity_
 template <Real T>
 ValueRange<T> message_range(const CsrView<>& a, MatrixView<const T> x, std::span<const std::uint8_t> keep) {
   detail::check_size("message_range", "x.rows()", x.rows(), a.num_cols);
+  const KernelScope profile = detail::entry_scope("message_range", a, x.cols(),
+                                                  detail::dense_bytes(x) + detail::entry_bytes(a, true), 2);
   const Isa isa = active_isa();
   return parallel_reduce(
       a.num_rows, 256, ValueRange<T>{},

@@ -75,8 +75,8 @@ void generalized_mean(CsrView<> a, std::type_identity_t<MatrixView<const T>> x,
                       std::type_identity_t<MatrixView<const T>> z, GeneralizedMean kind,
                       std::type_identity_t<T> t, MatrixView<T> y, MatrixView<T> saved) {
   detail::check_means<T>("generalized_mean", a, x, z, y, saved);
-  const KernelScope profile = detail::entry_scope("generalized_mean", a, x, y, 4,
-                                                  static_cast<double>((z.size() + saved.size()) * sizeof(T)));
+  const KernelScope profile = detail::entry_scope(
+      "generalized_mean", a, x.cols(), detail::dense_bytes(x, z, y, saved) + detail::entry_bytes(a), 4);
   const std::size_t cols = x.cols();
   detail::for_each_entry_row(a, [&](auto level, std::size_t i) TESSERA_INLINE_LAMBDA {
     constexpr std::size_t W = decltype(level)::template lanes<T>();
@@ -158,8 +158,10 @@ T generalized_mean_backward(CsrView<> a, CsrView<> transpose, std::span<const Ed
   detail::check_shape(kName, "grad_x", grad_x, a.num_cols, x.cols());
   if (grad_z.data() != nullptr) detail::check_shape(kName, "grad_z", grad_z, a.num_edges(), x.cols());
   const KernelScope profile =
-      detail::entry_scope(kName, a, grad_y, grad_x, 8,
-                          static_cast<double>((z.size() + grad_z.size() + 2 * saved.size()) * sizeof(T)));
+      detail::entry_scope(kName, transpose, x.cols(),
+                          detail::dense_bytes(x, z, y, saved, grad_y, grad_x, grad_z) +
+                              detail::entry_bytes(transpose) + static_cast<double>(position.size_bytes()),
+                          8);
   const std::size_t cols = x.cols();
   Array<double> of_source(transpose.num_rows, 0.0);  // dt
   detail::for_each_entry_row(transpose, [&](auto level, std::size_t j) TESSERA_INLINE_LAMBDA {

@@ -38,7 +38,8 @@ void spmm_drop_messages(CsrView<> a, std::type_identity_t<MatrixView<const T>> x
   check_dropout(mask, kName);
   detail::check_extent(kName, "x.rows()", x.rows(), a.num_cols);
   detail::check_shape(kName, "y", y, a.num_rows, x.cols());
-  const KernelScope profile = detail::entry_scope(kName, a, x, y, 3);
+  const KernelScope profile =
+      detail::entry_scope(kName, a, x.cols(), detail::dense_bytes(x, y) + detail::entry_bytes(a, true), 3);
   const std::size_t cols = x.cols();
   detail::for_each_entry_row(a, [&](auto, std::size_t i) TESSERA_INLINE_LAMBDA {
     T* const to = y.data() + i * y.stride();

@@ -85,6 +85,7 @@ template <Real T>
 void scatter_add_rows(std::type_identity_t<MatrixView<const T>> z, std::span<const NodeId> rows,
                       MatrixView<T> y) {
   detail::check_shape("scatter_add_rows", "z", z, rows.size(), y.cols());
+  const KernelScope profile("scatter_add_rows", 3.0 * static_cast<double>(z.size() * sizeof(T)), 0);
   constexpr std::size_t kLine = 64 / sizeof(T);
   // One thread adds all rows of a strip, so every sum runs in the order of `rows`; strips change no bits.
   const std::size_t lines = (y.cols() + kLine - 1) / kLine;

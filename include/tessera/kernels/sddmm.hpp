@@ -9,6 +9,7 @@
 #include "tessera/core/csr_view.hpp"
 #include "tessera/core/isa.hpp"
 #include "tessera/core/matrix_view.hpp"
+#include "tessera/core/profile.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/detail/simd.hpp"
@@ -78,8 +79,9 @@ void sddmm_dot(CsrView<> a, MatrixView<const T> u, MatrixView<const T> v, std::s
   detail::check_extent("sddmm_dot", "v.cols()", v.cols(), u.cols());
   detail::check_extent("sddmm_dot", "s.size()", s.size(), a.num_edges());
   if (s.empty()) return;
-  const KernelScope profile =
-      detail::entry_scope("sddmm_dot", a, v, u, 2, static_cast<double>(s.size() * sizeof(T)));
+  const KernelScope profile = detail::entry_scope(
+      "sddmm_dot", a, u.cols(),
+      detail::dense_bytes(u, v) + static_cast<double>(s.size() * sizeof(T)) + detail::entry_bytes(a), 2);
   const Isa isa = active_isa();
   const NodeId* const col = a.col.data();
   detail::for_each_row_piece(
@@ -113,8 +115,9 @@ void sddmm_add(CsrView<> a, std::span<const T> u, std::span<const T> v, std::spa
   detail::check_extent("sddmm_add", "u.size()", u.size(), a.num_rows);
   detail::check_extent("sddmm_add", "v.size()", v.size(), a.num_cols);
   detail::check_extent("sddmm_add", "s.size()", s.size(), a.num_edges());
-  const KernelScope profile("sddmm_add", static_cast<double>((s.size() + u.size() + v.size()) * sizeof(T)),
-                            0);
+  const KernelScope profile = detail::entry_scope(
+      "sddmm_add", a, 1,
+      static_cast<double>((s.size() + u.size() + v.size()) * sizeof(T)) + detail::entry_bytes(a), 1);
   const NodeId* const col = a.col.data();
   detail::for_each_row_piece(a, EdgeRanges(a.row_ptr),
                              [&](std::size_t i, std::size_t first, std::size_t last) {

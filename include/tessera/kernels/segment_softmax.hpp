@@ -71,7 +71,10 @@ void segment_sum(CsrView<> a, std::span<const T> s, std::span<T> z) {
   detail::check_csr("segment_sum", "a", a);
   detail::check_extent("segment_sum", "s.size()", s.size(), a.num_edges());
   detail::check_extent("segment_sum", "z.size()", z.size(), a.num_rows);
-  const KernelScope profile("segment_sum", static_cast<double>((s.size() + z.size()) * sizeof(T)), 0);
+  const KernelScope profile(
+      "segment_sum",
+      static_cast<double>((s.size() + z.size()) * sizeof(T)) + static_cast<double>(a.row_ptr.size_bytes()),
+      0);
   detail::for_each_segment(a, [&](std::size_t i, auto&& reduce, auto&&) {
     z[i] = reduce(
         T{0},
@@ -98,7 +101,9 @@ void segment_softmax(CsrView<> a, std::span<const T> s, std::span<T> alpha) {
   detail::check_csr("segment_softmax", "a", a);
   detail::check_extent("segment_softmax", "s.size()", s.size(), a.num_edges());
   detail::check_extent("segment_softmax", "alpha.size()", alpha.size(), a.num_edges());
-  const KernelScope profile("segment_softmax", 2.0 * static_cast<double>(s.size() * sizeof(T)), 0);
+  const KernelScope profile(
+      "segment_softmax",
+      2.0 * static_cast<double>(s.size() * sizeof(T)) + static_cast<double>(a.row_ptr.size_bytes()), 0);
   constexpr T kInfinity = std::numeric_limits<T>::infinity();
   detail::for_each_segment(a, [&](std::size_t, auto&& reduce, auto&& each) {
     const T largest = reduce(
@@ -145,8 +150,9 @@ void segment_softmax_backward(CsrView<> a, std::span<const T> alpha, std::span<c
   detail::check_extent("segment_softmax_backward", "alpha.size()", alpha.size(), a.num_edges());
   detail::check_extent("segment_softmax_backward", "grad_alpha.size()", grad_alpha.size(), a.num_edges());
   detail::check_extent("segment_softmax_backward", "grad_s.size()", grad_s.size(), a.num_edges());
-  const KernelScope profile("segment_softmax_backward", 3.0 * static_cast<double>(alpha.size() * sizeof(T)),
-                            0);
+  const KernelScope profile(
+      "segment_softmax_backward",
+      3.0 * static_cast<double>(alpha.size() * sizeof(T)) + static_cast<double>(a.row_ptr.size_bytes()), 0);
   detail::for_each_segment(a, [&](std::size_t, auto&& reduce, auto&& each) {
     const T inner = reduce(
         T{0},

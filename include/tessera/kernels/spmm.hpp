@@ -134,7 +134,7 @@ void spmm_sum(CsrView<> a, MatrixView<const X> x, MatrixView<Y> y,
   detail::check_spmm("spmm_sum", a, x, y);
   detail::check_epilogue("spmm_sum", epilogue, y.cols());
   if (y.empty()) return;
-  const KernelScope profile = detail::entry_scope("spmm_sum", a, x, y);
+  const KernelScope profile = detail::aggregate_scope("spmm_sum", a, x, y);
   const detail::SumInput<X, Accumulator<X>> in{a.col.data(), a.weight.data(), nullptr,
                                                x.data(),     x.stride(),      x.cols()};
   if (a.weighted()) {
@@ -155,7 +155,7 @@ void spmm_mean(CsrView<> a, MatrixView<const X> x, MatrixView<Y> y,
   detail::check_spmm("spmm_mean", a, x, y);
   detail::check_epilogue("spmm_mean", epilogue, y.cols());
   if (y.empty()) return;
-  const KernelScope profile = detail::entry_scope("spmm_mean", a, x, y);
+  const KernelScope profile = detail::aggregate_scope("spmm_mean", a, x, y, false);
   const detail::SumInput<X, Accumulator<X>> in{a.col.data(), nullptr,    nullptr,
                                                x.data(),     x.stride(), x.cols()};
   detail::sum_all_rows<detail::Weighting::none>(a, in, y, true, epilogue);
@@ -178,7 +178,8 @@ void spmm_mean_backward(CsrView<> a_transpose, CsrView<> a, MatrixView<const T> 
   detail::check_extent("spmm_mean_backward", "a.num_rows", a.num_rows, a_transpose.num_cols);
   detail::check_extent("spmm_mean_backward", "a.num_cols", a.num_cols, a_transpose.num_rows);
   if (grad_x.empty()) return;
-  const KernelScope profile = detail::entry_scope("spmm_mean_backward", a_transpose, grad_y, grad_x);
+  const KernelScope profile =
+      detail::aggregate_scope("spmm_mean_backward", a_transpose, grad_y, grad_x, false);
   Array<Sum> inverse(a.num_rows);
   parallel_for(a.num_rows, 4096, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {

@@ -44,8 +44,8 @@ void spmm_max(CsrView<> a, MatrixView<const X> x, MatrixView<Y> y, MatrixView<st
     throw ShapeError(message("spmm_max: a.num_cols is ", a.num_cols, ", want less than 2^31"));
   }
   if (y.empty()) return;
-  const KernelScope profile =
-      detail::entry_scope("spmm_max", a, x, y, 1, static_cast<double>(arg.size() * sizeof(std::int32_t)));
+  const KernelScope profile = detail::entry_scope("spmm_max", a, x.cols(),
+                                                  detail::dense_bytes(x, y, arg) + detail::entry_bytes(a), 1);
   const Isa isa = active_isa();
   const EdgeRanges ranges(a.row_ptr);
   const detail::SumInput<X, Y> in{a.col.data(), nullptr, nullptr, x.data(), x.stride(), x.cols()};
@@ -96,8 +96,9 @@ void spmm_max_backward(CsrView<> a_transpose, MatrixView<const std::int32_t> arg
   detail::check_extent("spmm_max_backward", "arg.rows()", arg.rows(), grad_y.rows());
   detail::check_extent("spmm_max_backward", "arg.cols()", arg.cols(), grad_y.cols());
   if (grad_x.empty()) return;
-  const KernelScope profile = detail::entry_scope("spmm_max_backward", a_transpose, grad_y, grad_x, 1,
-                                                  static_cast<double>(arg.size() * sizeof(std::int32_t)));
+  const KernelScope profile =
+      detail::entry_scope("spmm_max_backward", a_transpose, grad_y.cols(),
+                          detail::dense_bytes(arg, grad_y, grad_x) + detail::entry_bytes(a_transpose), 1);
   const Isa isa = active_isa();
   const EdgeRanges ranges(a_transpose.row_ptr);
   const detail::MaxBackwardInput<T> in{arg.data(), arg.stride(), grad_y.data(), grad_y.stride(), arg.cols()};

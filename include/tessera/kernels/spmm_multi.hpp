@@ -224,7 +224,7 @@ void spmm_multi(CsrView<> a, std::type_identity_t<MatrixView<const T>> x,
   detail::check_extent("spmm_multi", "y.rows()", y.rows(), a.num_rows);
   detail::check_extent("spmm_multi", "y.cols()", y.cols(), aggregators.size() * x.cols());
   if (y.empty()) return;
-  const KernelScope profile = detail::entry_scope("spmm_multi", a, x, y);
+  const KernelScope profile = detail::aggregate_scope("spmm_multi", a, x, y);
   detail::multi_rows<T>(
       a, x, aggregators, saved, [&](std::size_t i, T*) { return y.data() + i * y.stride(); },
       [](auto, std::size_t, T*) {});
@@ -261,6 +261,10 @@ void spmm_multi_backward(CsrView<> transpose, CsrView<> a, std::type_identity_t<
     throw ShapeError(message(kName, ": saved lacks the mean of var or std, or arg_max or arg_min"));
   }
   if (grad_x.empty()) return;
+  const KernelScope profile = detail::entry_scope(
+      kName, transpose, cols,
+      detail::dense_bytes(x, grad_y, grad_x) + detail::entry_bytes(transpose, plan.sums.weighted),
+      2.0 * static_cast<double>(aggregators.size()));
   CsrView<> pattern = transpose;
   pattern.weight = {};
   bool any = false;

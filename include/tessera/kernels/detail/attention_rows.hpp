@@ -30,6 +30,10 @@ struct FlatRun {
   static std::size_t padded(std::size_t entries) noexcept {
     return (entries * kHeads + kFlat - 1) / kFlat * kFlat;
   }
+  /// What stands behind the last entry, in its vector, becomes `filler`.
+  TESSERA_ALWAYS_INLINE void fill_overhang(std::size_t entries, T filler) noexcept {
+    for (std::size_t f = entries * kHeads; f < padded(entries); ++f) value[f] = filler;
+  }
 };
 
 /// What every pass over a group of heads reads.
@@ -69,13 +73,15 @@ TESSERA_ALWAYS_INLINE void for_flat(std::size_t padded, Body&& body) {
 /// Lane l of `out` becomes lanes[l].
 template <std::size_t W, class T>
 TESSERA_ALWAYS_INLINE void load_flat(FlatVector<W, T>& out, const T* lanes) noexcept {
-  constexpr std::size_t L = FlatVector<W, T>::kLanes;
-  unroll<kFlat / L>([&](auto c) TESSERA_INLINE_LAMBDA { simd_load<L, T>(out.part[c], lanes + c * L); });
+  constexpr std::size_t kLanes = FlatVector<W, T>::kLanes;
+  unroll<FlatVector<W, T>::kParts>(
+      [&](auto c) TESSERA_INLINE_LAMBDA { simd_load<kLanes, T>(out.part[c], lanes + c * kLanes); });
 }
 template <std::size_t W, class T>
 TESSERA_ALWAYS_INLINE void store_flat(const FlatVector<W, T>& from, T* lanes) noexcept {
-  constexpr std::size_t L = FlatVector<W, T>::kLanes;
-  unroll<kFlat / L>([&](auto c) TESSERA_INLINE_LAMBDA { simd_store<L, T>(lanes + c * L, from.part[c]); });
+  constexpr std::size_t kLanes = FlatVector<W, T>::kLanes;
+  unroll<FlatVector<W, T>::kParts>(
+      [&](auto c) TESSERA_INLINE_LAMBDA { simd_store<kLanes, T>(lanes + c * kLanes, from.part[c]); });
 }
 
 /// The same number for every entry: lane l holds from[l mod kHeads].
@@ -105,23 +111,22 @@ TESSERA_ALWAYS_INLINE void gather_heads(const HeadRun<T>& run, const T* from, st
   for (std::size_t k = 0; k < run.count; ++k) {
     __builtin_memcpy(out.value + k * kHeads, from + std::size_t{run.col[k]} * step, kHeads * sizeof(T));
   }
-  for (std::size_t f = run.count * kHeads; f < FlatRun<kHeads, T>::padded(run.count); ++f)
-    out.value[f] = fill;
+  out.fill_overhang(run.count, fill);
 }
 
 /// The running maximum and sum of a softmax over the entries seen so far.
 template <std::size_t kHeads, std::size_t W, class T>
 struct SoftmaxState {
   using Flat = FlatVector<W, T>;
-  static constexpr std::size_t L = Flat::kLanes;
+  static constexpr std::size_t kLanes = Flat::kLanes;
   static constexpr T kMasked = -std::numeric_limits<T>::infinity();
   Flat largest;
   Flat sum;
 
   TESSERA_ALWAYS_INLINE void clear() noexcept {
     unroll<Flat::kParts>([&](auto c) TESSERA_INLINE_LAMBDA {
-      simd_fill<L, T>(largest.part[c], kMasked);
-      sum.part[c] = Simd<T, L>{};
+      simd_fill<kLanes, T>(largest.part[c], kMasked);
+      sum.part[c] = Simd<T, kLanes>{};
     });
   }
 
@@ -130,8 +135,8 @@ struct SoftmaxState {
                                  std::size_t width, T* y) noexcept {
     Flat best = largest;
     for_flat<W, T>(padded, [&](auto c, std::size_t f) TESSERA_INLINE_LAMBDA {
-      Simd<T, L> s;
-      simd_load<L, T>(s, score + f);
+      Simd<T, kLanes> s;
+      simd_load<kLanes, T>(s, score + f);
       best.part[c] = s > best.part[c] ? s : best.part[c];
     });
     T lanes[kFlat];
@@ -144,14 +149,14 @@ struct SoftmaxState {
     repeat_heads<kHeads>(best, top);
     Flat shift;  // 0 where only masked scores have been seen: -inf - 0 still gives 0
     unroll<Flat::kParts>([&](auto c) TESSERA_INLINE_LAMBDA {
-      shift.part[c] = best.part[c] == kMasked ? Simd<T, L>{} : best.part[c];
+      shift.part[c] = best.part[c] == kMasked ? Simd<T, kLanes>{} : best.part[c];
     });
     if (!first) {
       unroll<Flat::kParts>([&](auto c) TESSERA_INLINE_LAMBDA {
-        Simd<T, L> factor = largest.part[c] - shift.part[c];
-        simd_exp_nonpositive<L, T>(factor);
+        Simd<T, kLanes> factor = largest.part[c] - shift.part[c];
+        simd_exp_nonpositive<kLanes, T>(factor);
         sum.part[c] *= factor;
-        simd_store<L, T>(lanes + c * L, factor);
+        simd_store<kLanes, T>(lanes + c * kLanes, factor);
       });
       for (std::size_t h = 0; h < heads; ++h) {
         if (lanes[h] == T{1}) continue;
@@ -160,12 +165,12 @@ struct SoftmaxState {
     }
     largest = best;
     for_flat<W, T>(padded, [&](auto c, std::size_t f) TESSERA_INLINE_LAMBDA {
-      Simd<T, L> s;
-      simd_load<L, T>(s, score + f);
+      Simd<T, kLanes> s;
+      simd_load<kLanes, T>(s, score + f);
       s -= shift.part[c];
-      simd_exp_nonpositive<L, T>(s);
+      simd_exp_nonpositive<kLanes, T>(s);
       sum.part[c] += s;
-      simd_store<L, T>(score + f, s);
+      simd_store<kLanes, T>(score + f, s);
     });
   }
 
@@ -185,8 +190,7 @@ template <std::size_t kHeads, class T>
 TESSERA_ALWAYS_INLINE void draw_factors(const AttentionInput<T>& in, NodeId own, const HeadRun<T>& run,
                                         bool transposed, FlatRun<kHeads, T>& factor) noexcept {
   edge_dropout_factors<kHeads>(in.mask, in.group, own, run.col, run.count, transposed, factor.value);
-  for (std::size_t f = run.count * kHeads; f < FlatRun<kHeads, T>::padded(run.count); ++f)
-    factor.value[f] = T{0};
+  factor.fill_overhang(run.count, T{0});
 }
 
 /// value *= factor, element by element.
@@ -222,18 +226,18 @@ struct AdditiveScore {
                                         FlatRun<kHeads, T>& score) const noexcept {
     constexpr T kMasked = -std::numeric_limits<T>::infinity();
     gather_heads<kHeads>(run, source, kHeads, T{0}, score);
-    constexpr std::size_t L = FlatVector<W, T>::kLanes;
+    constexpr std::size_t kLanes = FlatVector<W, T>::kLanes;
     FlatVector<W, T> q;
     repeat_heads<kHeads>(q, target + i * kHeads);
     const std::size_t padded = FlatRun<kHeads, T>::padded(run.count);
     for_flat<W, T>(padded, [&](auto c, std::size_t f) TESSERA_INLINE_LAMBDA {
-      Simd<T, L> r;
-      simd_load<L, T>(r, score.value + f);
+      Simd<T, kLanes> r;
+      simd_load<kLanes, T>(r, score.value + f);
       r += q.part[c];
       r = r > T{0} ? r : r * in.slope;
-      simd_store<L, T>(score.value + f, r);
+      simd_store<kLanes, T>(score.value + f, r);
     });
-    for (std::size_t f = run.count * kHeads; f < padded; ++f) score.value[f] = kMasked;
+    score.fill_overhang(run.count, kMasked);
   }
 };
 
@@ -249,9 +253,7 @@ struct DynamicScore {
                                         FlatRun<kHeads, T>& score) const noexcept {
     constexpr T kMasked = -std::numeric_limits<T>::infinity();
     head_reduce<W, kHeads>(run, LeakyTerm<T>{right + i * right_stride, weight, in.slope}, score.value);
-    for (std::size_t f = run.count * kHeads; f < FlatRun<kHeads, T>::padded(run.count); ++f) {
-      score.value[f] = kMasked;
-    }
+    score.fill_overhang(run.count, kMasked);
   }
 };
 
@@ -293,13 +295,14 @@ struct RowStateLayout {
   static constexpr std::size_t kStep = 4 * kHeads;
 };
 
-/// Asks for the states of the rows that the next run points at.
+/// Asks for the states of the rows that a run's worth of entries later point at.
 template <std::size_t kHeads, class T>
 TESSERA_ALWAYS_INLINE void prefetch_states(const HeadRun<T>& run, const T* states) noexcept {
   constexpr std::size_t kStep = RowStateLayout<kHeads>::kStep;
-  const std::size_t last = std::min(run.count + kAttentionRun, run.readable);
-  for (std::size_t k = run.count; k < last; ++k)
-    prefetch_bytes(states + std::size_t{run.col[k]} * kStep, kStep * sizeof(T));
+  for (std::size_t k = 0; k < run.count; ++k) {
+    const std::size_t ahead = run.col[std::min(k + kAttentionRun, run.readable - 1)];
+    prefetch_bytes(states + ahead * kStep, kStep * sizeof(T));
+  }
 }
 
 /// Over entries [first, last) of row i of GAT: sums[0] += alpha ga, sums[1] += alpha ga where r > 0, sums[2] +=
@@ -312,7 +315,7 @@ TESSERA_ALWAYS_INLINE void attention_row_sums(const AttentionInput<T>& in, const
   FlatRun<kHeads, T> score;
   FlatRun<kHeads, T> dot;
   using Flat = FlatVector<W, T>;
-  constexpr std::size_t L = Flat::kLanes;
+  constexpr std::size_t kLanes = Flat::kLanes;
   Flat q, m, inverse;
   repeat_heads<kHeads>(q, state + Layout::kTarget);
   repeat_heads<kHeads>(m, state + Layout::kLargest);
@@ -322,22 +325,22 @@ TESSERA_ALWAYS_INLINE void attention_row_sums(const AttentionInput<T>& in, const
     const HeadRun<T> run = in.run(e, last);
     gather_heads<kHeads>(run, source, kHeads, -std::numeric_limits<T>::infinity(), score);
     head_reduce<W, kHeads>(run, DotTerm<T>{grad}, dot.value);
+    dot.fill_overhang(run.count, T{0});
     if (in.mask.probability > 0) drop_entries<kHeads>(in, static_cast<NodeId>(i), run, false, dot);
     const std::size_t padded = FlatRun<kHeads, T>::padded(run.count);
-    for (std::size_t f = run.count * kHeads; f < padded; ++f) dot.value[f] = T{0};
     for_flat<W, T>(padded, [&](auto c, std::size_t f) TESSERA_INLINE_LAMBDA {
-      Simd<T, L> r, d;
-      simd_load<L, T>(r, score.value + f);
-      simd_load<L, T>(d, dot.value + f);
+      Simd<T, kLanes> r, d;
+      simd_load<kLanes, T>(r, score.value + f);
+      simd_load<kLanes, T>(d, dot.value + f);
       r += q.part[c];
       const auto positive = r > T{0};
-      Simd<T, L> alpha = (positive ? r : r * in.slope) - m.part[c];
-      simd_exp_nonpositive<L, T>(alpha);
+      Simd<T, kLanes> alpha = (positive ? r : r * in.slope) - m.part[c];
+      simd_exp_nonpositive<kLanes, T>(alpha);
       alpha *= inverse.part[c];
       d *= alpha;
       all.part[c] += d;
-      above.part[c] += positive ? d : Simd<T, L>{};
-      share.part[c] += positive ? alpha : Simd<T, L>{};
+      above.part[c] += positive ? d : Simd<T, kLanes>{};
+      share.part[c] += positive ? alpha : Simd<T, kLanes>{};
     });
   }
   fold_heads<kHeads>(all, sums);
@@ -354,7 +357,7 @@ TESSERA_ALWAYS_INLINE void attention_source_sums(const AttentionInput<T>& in, co
   using Layout = RowStateLayout<kHeads>;
   FlatRun<kHeads, T> target, largest, inverse, inner, dot, factor;
   const bool drops = in.mask.probability > 0;
-  constexpr std::size_t L = FlatVector<W, T>::kLanes;
+  constexpr std::size_t kLanes = FlatVector<W, T>::kLanes;
   FlatVector<W, T> p, sum;
   repeat_heads<kHeads>(p, source);
   for (std::size_t f = 0; f < in.heads * in.width; ++f) grad_x[f] = T{0};
@@ -366,29 +369,29 @@ TESSERA_ALWAYS_INLINE void attention_source_sums(const AttentionInput<T>& in, co
     gather_heads<kHeads>(run, states + Layout::kInverse, Layout::kStep, T{0}, inverse);
     gather_heads<kHeads>(run, states + Layout::kInner, Layout::kStep, T{0}, inner);
     head_reduce<W, kHeads>(run, DotTerm<T>{own_x}, dot.value);
+    dot.fill_overhang(run.count, T{0});
     if (drops) {
       draw_factors<kHeads>(in, static_cast<NodeId>(j), run, true, factor);
       multiply_run<kHeads>(run.count, factor, dot);
     }
     const std::size_t padded = FlatRun<kHeads, T>::padded(run.count);
-    for (std::size_t f = run.count * kHeads; f < padded; ++f) dot.value[f] = T{0};
     for_flat<W, T>(padded, [&](auto part, std::size_t f) TESSERA_INLINE_LAMBDA {
-      Simd<T, L> r, m, iz, c, d;
-      simd_load<L, T>(r, target.value + f);
-      simd_load<L, T>(m, largest.value + f);
-      simd_load<L, T>(iz, inverse.value + f);
-      simd_load<L, T>(c, inner.value + f);
-      simd_load<L, T>(d, dot.value + f);
+      Simd<T, kLanes> r, m, iz, c, d;
+      simd_load<kLanes, T>(r, target.value + f);
+      simd_load<kLanes, T>(m, largest.value + f);
+      simd_load<kLanes, T>(iz, inverse.value + f);
+      simd_load<kLanes, T>(c, inner.value + f);
+      simd_load<kLanes, T>(d, dot.value + f);
       r += p.part[part];
       const auto positive = r > T{0};
-      Simd<T, L> alpha = (positive ? r : r * in.slope) - m;
+      Simd<T, kLanes> alpha = (positive ? r : r * in.slope) - m;
       // The overhang has no row: its exponent is anything, its share 0.
-      alpha = alpha > T{0} ? Simd<T, L>{} : alpha;
-      simd_exp_nonpositive<L, T>(alpha);
+      alpha = alpha > T{0} ? Simd<T, kLanes>{} : alpha;
+      simd_exp_nonpositive<kLanes, T>(alpha);
       alpha *= iz;
-      const Simd<T, L> ge = alpha * (d - c);
+      const Simd<T, kLanes> ge = alpha * (d - c);
       sum.part[part] += positive ? ge : ge * in.slope;
-      simd_store<L, T>(target.value + f, alpha);
+      simd_store<kLanes, T>(target.value + f, alpha);
     });
     if (drops) multiply_run<kHeads>(run.count, factor, target);
     head_sum<W, kHeads>(run, target.value, grad_x);

@@ -19,8 +19,8 @@ namespace tessera::detail {
 
 /// y = e^y - 1 where y <= 0. A function of its own, because every kernel inlines what calls it.
 template <Real T>
-[[gnu::noinline]] void elu_row(T* y, std::size_t cols) noexcept {
-  dispatch(tessera::active_isa(), [=](auto level) TESSERA_INLINE_LAMBDA {
+[[gnu::noinline]] void elu_row(Isa isa, T* y, std::size_t cols) noexcept {
+  dispatch(isa, [=](auto level) TESSERA_INLINE_LAMBDA {
     constexpr std::size_t W = decltype(level)::template lanes<T>();
     const auto lanes = [](T* at) TESSERA_INLINE_LAMBDA {
       Simd<T, W> z, negative;
@@ -42,11 +42,10 @@ template <Real T>
 
 /// Finishes row `row_index` of a result in place: bias, activation, dropout, in that order.
 ///
-/// Always inlined, so that a kernel compiled for wider vectors gets wider code: of `level`'s width, because compilers take
-/// comparisons of wider vectors than the target's apart, lane by lane. The caller has checked that
-/// the bias is empty or as long as the row and that the probability lies in [0, 1]; `row` must be the whole
-/// row.
-template <class L, Real T>
+/// Always inlined, so that a kernel compiled for wider vectors gets wider code, of `level`'s width: compilers take
+/// comparisons of wider vectors than the target's apart, lane by lane. The caller has checked that the bias is empty or
+/// as long as the row and that the probability lies in [0, 1]; `row` must be the whole row.
+template <Real T, class L>
 [[gnu::always_inline]] inline void apply_epilogue_row(L level, std::span<T> row, std::size_t row_index,
                                                       const Epilogue<T>& epilogue) noexcept {
   T* const y = row.data();
@@ -66,7 +65,7 @@ template <class L, Real T>
       simd_store<W, T>(y + j, z);
     });
   }
-  if (epilogue.activation == Activation::elu) elu_row(y, cols);
+  if (epilogue.activation == Activation::elu) elu_row(L::isa, y, cols);
   dropout_row(level, y, cols, row_index, epilogue.dropout);
 }
 

@@ -19,16 +19,29 @@ KernelScope pass_scope(std::string_view name, MatrixView<T> y, double matrices) 
   return KernelScope(name, matrices * static_cast<double>(y.size() * sizeof(T)), 0);
 }
 
-/// A pass over the entries of a matrix: rows of x and y once each, ids, weights, and `more` bytes of other operands;
-/// `flops` per entry and column.
+/// Bytes of a matrix's rows and ids, and of its weights where `weighted`.
+inline double entry_bytes(const CsrView<>& a, bool weighted = false) noexcept {
+  const std::size_t each = sizeof(NodeId) + (weighted && a.weighted() ? sizeof(float) : 0);
+  return static_cast<double>((a.num_rows + 1) * sizeof(EdgeId) + a.num_edges() * each);
+}
+
+/// Bytes of dense operands.
+template <class... T>
+double dense_bytes(MatrixView<T>... operands) noexcept {
+  return (0.0 + ... + static_cast<double>(operands.size() * sizeof(T)));
+}
+
+/// A pass over the entries of a matrix: `bytes` of everything it reads and writes, `flops` per entry and column.
+inline KernelScope entry_scope(std::string_view name, const CsrView<>& a, std::size_t cols, double bytes,
+                               double flops) noexcept {
+  return KernelScope(name, bytes, flops * static_cast<double>(a.num_edges()) * static_cast<double>(cols));
+}
+
+/// An aggregation: every row of x and y once, every entry with its weight.
 template <class X, class Y>
-KernelScope entry_scope(std::string_view name, const CsrView<>& a, MatrixView<X> x, MatrixView<Y> y,
-                        double flops = 2, double more = 0) noexcept {
-  const auto entries = static_cast<double>(a.num_edges());
-  const auto rows =
-      static_cast<double>(x.size() * sizeof(X) + y.size() * sizeof(Y) + (a.num_rows + 1) * sizeof(EdgeId));
-  return KernelScope(name, rows + more + entries * (a.weighted() ? 8 : 4),
-                     flops * entries * static_cast<double>(x.cols()));
+KernelScope aggregate_scope(std::string_view name, const CsrView<>& a, MatrixView<X> x, MatrixView<Y> y,
+                            bool weighted = true) noexcept {
+  return entry_scope(name, a, x.cols(), dense_bytes(x, y) + entry_bytes(a, weighted), 2);
 }
 
 }  // namespace tessera::detail

@@ -12,6 +12,7 @@
 #include "tessera/core/isa.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
+#include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/elementwise.hpp"
 #include "tessera/kernels/spmm.hpp"

@@ -13,7 +13,8 @@
 #include "tessera/core/config.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
-#include "tessera/kernels/epilogue_apply.hpp"
+#include "tessera/kernels/detail/epilogue_row.hpp"
+#include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/int8_gemm.hpp"
 #include "tessera/kernels/int8_spmm.hpp"
 #include "tessera/quant/int8_model.hpp"
@@ -270,8 +271,12 @@ inline void run_int8_gat(const Int8Layer& l, const CsrView<>& a, MatrixView<cons
   });
 }
 
+/// At the baseline level whatever the machine has: integer networks give the same bits everywhere.
 inline void activate_rows(Activation activation, Tensor<float>& x) {
-  apply_epilogue<float>(x.view(), {{}, activation, {}});
+  const Epilogue<float> epilogue{{}, activation, {}};
+  parallel_for(x.rows(), 256, [&](std::size_t i, std::size_t end) {
+    for (; i < end; ++i) apply_epilogue_row(Level<Isa::baseline>{}, x.row(i), i, epilogue);
+  });
 }
 
 inline void check_int8_graph(const CsrView<>& a, std::size_t rows) {
