@@ -27,6 +27,7 @@
 #include "support/quant_choice.hpp"
 #include "tessera/graph/folds.hpp"
 #include "tessera/graph/graph_dataset_view.hpp"
+#include "tessera/io/standardize.hpp"
 #include "tessera/nn/layers/pna_conv.hpp"
 #include "tessera/nn/losses/squared_error.hpp"
 #include "tessera/nn/optim/adam.hpp"
@@ -41,6 +42,7 @@ struct Options {
   std::string data;
   examples::GraphModelOptions model;
   std::size_t graphs = 400;
+  std::string features = "raw";
   std::size_t epochs = 350;
   std::size_t batch_size = 32;
   std::size_t folds = 10;
@@ -61,6 +63,9 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--data", o.data, "Folder of a TU or OGB graph data set; absent: generated rings and stars");
   app.add_option("--graphs", o.graphs, "Number of generated graphs")
       ->check(CLI::Range(20, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--features", o.features, "raw; standard: mean 0, variance 1 over the nodes of all graphs")
+      ->check(CLI::IsMember({"raw", "standard"}))
       ->capture_default_str();
   app.add_option("--model", o.model.model)
       ->check(CLI::IsMember(examples::graph_model_names()))
@@ -199,6 +204,7 @@ void run(Options o, examples::ExitCode& on_error) {
   tessera::Report report;
   report.program = "graph_classification";
   report.options = {{"data", o.data},
+                    {"features", o.features},
                     {"model", o.model.model},
                     {"hidden", static_cast<std::int64_t>(o.model.hidden)},
                     {"layers", static_cast<std::int64_t>(o.model.layers)},
@@ -211,8 +217,13 @@ void run(Options o, examples::ExitCode& on_error) {
                     {"bits", static_cast<std::int64_t>(o.quantize == "none" ? 32 : o.bits)},
                     {"seed", static_cast<std::int64_t>(o.seed)}};
   const examples::Timer timer;
-  const tessera::GraphDataset data = examples::load_graph_data(o.data, o.graphs, o.seed);
+  tessera::GraphDataset data = examples::load_graph_data(o.data, o.graphs, o.seed);
   tessera::validate(data);
+  if (o.features == "standard") {
+    std::vector<tessera::NodeId> nodes(data.num_nodes());
+    std::iota(nodes.begin(), nodes.end(), tessera::NodeId{0});
+    tessera::io::apply_scaler(tessera::io::fit_scaler(data.features.view(), nodes), data.features.view());
+  }
   if (o.model.model == "gine" && data.edge_features.cols() == 0) {
     throw tessera::ConfigError(tessera::message("--model gine: ", data.name, " has no edge features"));
   }
