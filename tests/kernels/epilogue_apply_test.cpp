@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "tessera/kernels/epilogue_apply.hpp"
 
+#include <cstddef>
+#include <span>
+#include <vector>
+
 #include "support/catch.hpp"
 #include "support/dense_cases.hpp"
 #include "tessera/kernels/reference/dense.hpp"
@@ -127,4 +131,21 @@ TEST_CASE("epilogue: wrong extents are refused", "[epilogue]") {
   REQUIRE_THROWS_AS(apply_epilogue(y.view(), epilogue), ShapeError);
   REQUIRE_THROWS_AS(epilogue_backward(y, g, {}, y.view()), ShapeError);
   REQUIRE_THROWS_AS(epilogue_backward(y, y, {}, y.view(), g.view().row(0)), ShapeError);
+}
+
+TEST_CASE("a row finished at a level has that level's bits, whatever level is active") {
+  Epilogue<float> epilogue;
+  epilogue.activation = Activation::elu;
+  const auto finished = [&](Isa active) {
+    const IsaScope scope(active);
+    std::vector<float> x(1037);
+    for (std::size_t j = 0; j < x.size(); ++j) x[j] = -5.0f + 0.005f * static_cast<float>(j);
+    detail::apply_epilogue_row(Level<Isa::baseline>{}, std::span<float>(x), 0, epilogue);
+    return x;
+  };
+  const std::vector<float> want = finished(Isa::baseline);
+  CHECK(want[0] < -0.99f);
+  for (const Isa active : {Isa::avx2, Isa::avx512}) {
+    if (active <= detected_isa()) CHECK(finished(active) == want);
+  }
 }
