@@ -123,10 +123,8 @@ Case make_case(const std::string& method, std::size_t depth, const Dataset& data
         first_batches(ClusterSampler(parts, {.clusters_per_batch = o.clusters_per_batch}), source, o, whole);
     return {std::move(net), std::move(sampler), whole};
   }
-  const HistoryFormat format = o.format == "bf16"   ? HistoryFormat::bf16
-                               : o.format == "int8" ? HistoryFormat::int8
-                                                    : HistoryFormat::exact;
-  HistoryModel<GcnNet<>> model(std::move(net), data.num_nodes(), {.store = {.format = format}});
+  HistoryModel<GcnNet<>> model(std::move(net), data.num_nodes(),
+                               {.store = {.format = history_format(o.format)}});
   HistoryStore<float>* const store = &model.store();
   AnySampler sampler =
       method == "gas"
@@ -364,7 +362,7 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(2e-3, 1.0))
       ->capture_default_str();
   app.add_option("--history-format", o.format)
-      ->check(CLI::IsMember({"exact", "bf16", "int8"}))
+      ->check(CLI::IsMember(tessera::kHistoryFormats))
       ->capture_default_str();
   app.add_option("--budget", o.budget_gib, "GiB of inference at scale 1, less in proportion below")
       ->capture_default_str();

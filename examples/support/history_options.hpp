@@ -35,10 +35,7 @@ struct HistoryChoice {
 
   /// The tables of one run; `key` says of which graph and model.
   tessera::HistoryStoreOptions store(std::uint64_t seed, std::uint64_t key) const {
-    using F = tessera::HistoryFormat;
-    return {.format = format == "bf16"   ? F::bf16
-                      : format == "int8" ? F::int8
-                                         : F::exact,
+    return {.format = tessera::history_format(format),
             .overlap = overlap,
             .folder = folder.empty() ? std::filesystem::path()
                                      : std::filesystem::path(folder) / ("run-" + std::to_string(seed)),
@@ -137,7 +134,7 @@ inline void add_history_options(CLI::App& app, Options& o, HistoryChoice& h) {
       ->check(CLI::IsMember({"gas", "lmc", "graphfm", "cluster"}))
       ->capture_default_str();
   app.add_option("--history-format", h.format, "How rows are kept")
-      ->check(CLI::IsMember({"exact", "bf16", "int8"}))
+      ->check(CLI::IsMember(tessera::kHistoryFormats))
       ->capture_default_str();
   auto* folder =
       app.add_option("--history-dir", h.folder, "Folder for tables in mapped files; in memory without it");

@@ -307,7 +307,8 @@ TEST_CASE("Moving rows beside the step changes no bit, nor does the number of th
       return bits;
     });
   };
-  for (const HistoryFormat format : {HistoryFormat::exact, HistoryFormat::bf16, HistoryFormat::int8}) {
+  for (const HistoryFormat format :
+       {HistoryFormat::exact, HistoryFormat::bf16, HistoryFormat::int8, HistoryFormat::int4}) {
     const auto want = run(false, 1, format);
     for (const std::size_t threads : {1u, 2u, 4u, 9u}) {
       CHECK(run(true, threads, format) == want);

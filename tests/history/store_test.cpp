@@ -11,6 +11,7 @@
 #include <functional>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -61,7 +62,8 @@ TEST_CASE("Rows come back within the error of their format", "[history][store]")
   const Tensor<float> x = random_floats(50, cols, 4);
   std::vector<NodeId> ids;
   for (NodeId i = 0; i < 50; ++i) ids.push_back((i * 17) % 50);
-  for (const HistoryFormat format : {HistoryFormat::exact, HistoryFormat::bf16, HistoryFormat::int8}) {
+  for (const HistoryFormat format :
+       {HistoryFormat::exact, HistoryFormat::bf16, HistoryFormat::int8, HistoryFormat::int4}) {
     INFO(name(format) << ", " << cols << " columns");
     HistoryTable<float> table(50, cols, format);
     CHECK(rows_of(table) == std::vector<float>(50 * cols, 0.0f));
@@ -77,16 +79,29 @@ TEST_CASE("Rows come back within the error of their format", "[history][store]")
         if (format == HistoryFormat::exact) CHECK(error == 0);
         if (format == HistoryFormat::bf16) CHECK(error <= std::abs(x(i, j)) / 256);
         // Half a step, and the rounding of lo + q s.
-        if (format == HistoryFormat::int8)
-          CHECK(error <= (*high - *low) / 510 + 4e-7f * (*high - *low + std::abs(*low)));
+        const float steps = format == HistoryFormat::int8 ? 510.0f : 30.0f;
+        if (format == HistoryFormat::int8 || format == HistoryFormat::int4)
+          CHECK(error <= (*high - *low) / steps + 4e-7f * (*high - *low + std::abs(*low)));
       }
     }
   }
 }
 
-TEST_CASE("int8 rows keep constants and zeros exactly and let what is not finite surface",
+TEST_CASE("formats have names, and the smaller ones smaller rows", "[history][store]") {
+  std::size_t bytes = history_row_bytes<float>(HistoryFormat::exact, 256);
+  for (const std::string_view name : kHistoryFormats) {
+    const HistoryFormat format = history_format(name);
+    CHECK(tessera::name(format) == name);
+    CHECK(history_row_bytes<float>(format, 256) <= bytes);
+    bytes = history_row_bytes<float>(format, 256);
+  }
+  CHECK(bytes == 192);  // 128 of codes, 8 of range, in whole lines
+  CHECK_THROWS_AS(history_format("int2"), ConfigError);
+}
+
+TEST_CASE("rows of codes keep constants and zeros exactly and let what is not finite surface",
           "[history][store]") {
-  HistoryTable<float> table(4, 20, HistoryFormat::int8);
+  HistoryTable<float> table(4, 20, GENERATE(HistoryFormat::int8, HistoryFormat::int4));
   Tensor<float> x = Tensor<float>::filled(4, 20, 0.0f);
   for (std::size_t j = 0; j < 20; ++j) {
     x(0, j) = -1.37f;
@@ -123,7 +138,8 @@ TEST_CASE("Tables refuse rows and ids that do not fit before anything is written
 TEST_CASE("A mapped table is one in memory, and comes back after a clean save", "[history][store]") {
   const Folder folder;
   const Tensor<float> x = random_floats(40, 9, 2);
-  for (const HistoryFormat format : {HistoryFormat::exact, HistoryFormat::bf16, HistoryFormat::int8}) {
+  for (const HistoryFormat format :
+       {HistoryFormat::exact, HistoryFormat::bf16, HistoryFormat::int8, HistoryFormat::int4}) {
     HistoryStoreOptions options{.format = format, .overlap = true, .folder = folder.path, .key = 17};
     HistoryTable<float> memory(40, 9, format);
     memory.push_range(0, x.view(), 5);
