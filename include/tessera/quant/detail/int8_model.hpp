@@ -273,6 +273,7 @@ inline void run_int8_gat(const Int8Layer& l, const CsrView<>& a, MatrixView<cons
 
 /// At the baseline level whatever the machine has: integer networks give the same bits everywhere.
 inline void activate_rows(Activation activation, Tensor<float>& x) {
+  if (activation == Activation::none) return;
   const Epilogue<float> epilogue{{}, activation, {}};
   parallel_for(x.rows(), 256, [&](std::size_t i, std::size_t end) {
     for (; i < end; ++i) apply_epilogue_row(Level<Isa::baseline>{}, x.row(i), i, epilogue);
