@@ -136,27 +136,24 @@ void attention_forward(const CsrView<>& a, const AttentionInput<T>& in, const Sc
     }
     scale_heads(to, in.heads, in.width, sum);
   };
+  const auto part = [&](std::size_t i, std::size_t first, std::size_t last, T* to, T* largest, T* sum) {
+    dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
+      attention_part<decltype(level)::template lanes<T>(), kHeads>(in, score, i, first, last, to, largest,
+                                                                   sum);
+    });
+  };
   ranges.for_each(
       [&](std::size_t first, std::size_t last) {
-        dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
-          constexpr std::size_t W = decltype(level)::template lanes<T>();
-          const AttentionInput<T> input = in;
-          for (std::size_t i = first; i < last; ++i) {
-            T largest[kHeads], sum[kHeads];
-            T* const to = y.data() + i * y.stride() + first_head * in.width;
-            attention_part<W, kHeads>(input, score, i, static_cast<std::size_t>(a.begin(i)),
-                                      static_cast<std::size_t>(a.end(i)), to, largest, sum);
-            finish(i, to, largest, sum);
-          }
-        });
+        for (std::size_t i = first; i < last; ++i) {
+          T largest[kHeads], sum[kHeads];
+          T* const to = y.data() + i * y.stride() + first_head * in.width;
+          part(i, static_cast<std::size_t>(a.begin(i)), static_cast<std::size_t>(a.end(i)), to, largest, sum);
+          finish(i, to, largest, sum);
+        }
       },
-      [&](const HubRow& hub, std::size_t part, EdgeRanges::Entries entries) {
-        dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
-          constexpr std::size_t W = decltype(level)::template lanes<T>();
-          T* const norms = part_norm.row(part).data();
-          attention_part<W, kHeads>(in, score, hub.row, entries.first, entries.last, part_y.row(part).data(),
-                                    norms, norms + kHeads);
-        });
+      [&](const HubRow& hub, std::size_t p, EdgeRanges::Entries entries) {
+        T* const norms = part_norm.row(p).data();
+        part(hub.row, entries.first, entries.last, part_y.row(p).data(), norms, norms + kHeads);
       });
   for (const HubRow& hub : ranges.hubs()) {
     T largest[kHeads], sum[kHeads];

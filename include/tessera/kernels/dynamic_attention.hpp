@@ -137,7 +137,7 @@ TESSERA_ALWAYS_INLINE void dynamic_source_backward(const AttentionInput<T>& in,
       draw_factors<kHeads>(in, static_cast<NodeId>(j), run, true, factor);
       multiply_run<kHeads>(run.count, factor, dot);
     }
-    prefetch_states<kHeads>(run, states);
+    prefetch_states<Layout>(run, states);
     gather_heads<kHeads>(run, states + Layout::kLargest, Layout::kStep, T{0}, largest);
     gather_heads<kHeads>(run, states + Layout::kInverse, Layout::kStep, T{0}, inverse);
     gather_heads<kHeads>(run, states + Layout::kInner, Layout::kStep, T{0}, inner);

@@ -9,15 +9,18 @@
 #include <string_view>
 #include <type_traits>
 
+#include "tessera/core/array.hpp"
 #include "tessera/core/config.hpp"
 #include "tessera/core/csr_view.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/ids.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/detail/simd.hpp"
+#include "tessera/kernels/detail/spmm_rows.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/elementwise.hpp"
 
@@ -106,14 +109,15 @@ TESSERA_ALWAYS_INLINE void clip_gradient(Simd<T, W>& grad, const Simd<T, W>& v, 
   if constexpr (W == 1) {
     if (!passes_gradient<T>(v, low, high, inclusive)) grad = 0;
   } else {
+    const T edge = inclusive ? T{0} : T{1};  // codes are whole numbers
+    const Simd<T, W> none = {};
     Simd<T, W> r = v;
     round_clamp_lanes<T, W>(r, low - T{1}, high + T{1});
-    const Simd<T, W> none = {};
-    if (inclusive) {
-      select_lanes<T, W>((r >= low) & (r <= high), grad, none, grad);
-    } else {
-      select_lanes<T, W>((r > low) & (r < high), grad, none, grad);
-    }
+    // How far inside: compilers take two comparisons of wide vectors apart, lane by lane, one they do not.
+    const Simd<T, W> above = r - (low + edge);
+    Simd<T, W> inside = (high - edge) - r;
+    inside = above < inside ? above : inside;
+    grad = inside >= T{0} ? grad : none;
   }
 }
 
@@ -206,6 +210,107 @@ TESSERA_ALWAYS_INLINE void add_rounded(const ScaleLanes<T>& one, T w, const T* f
   });
 }
 
+/// to[j] += w from[j].
+template <Real T>
+TESSERA_ALWAYS_INLINE void add_exact(T w, const T* from, std::size_t n, T* to) noexcept {
+  map_vectors(
+      n, to, [w](auto& sum, const auto& old, const auto& v) TESSERA_INLINE_LAMBDA { sum = old + w * v; }, to,
+      from);
+}
+
+/// Calls body.operator()<V>(f, grad) for vectors of the gradient that passes: grad[f] where w x[f] is not clamped.
+template <class T, class Body>
+TESSERA_ALWAYS_INLINE void for_passing(const ScaleLanes<T>& grid, bool inclusive, T w, const T* x,
+                                       const T* grad, std::size_t count, Body&& body) noexcept {
+  for_vectors<T, kQuantBytes>(count, [&]<std::size_t V>(std::size_t f) TESSERA_INLINE_LAMBDA {
+    Simd<T, V> v, g, inverse, low, high;
+    simd_load<V, T>(v, x + f);
+    simd_load<V, T>(g, grad + f);
+    grid.template load<V>(inverse, low, high);
+    v = (w * v) * inverse;
+    clip_gradient<T, V>(g, v, low, high, inclusive);
+    body.template operator()<V>(f, g);
+  });
+}
+
+/// to[j] += w times what of grad[j] passes.
+template <class T>
+TESSERA_ALWAYS_INLINE void add_passing(const ScaleLanes<T>& grid, bool inclusive, T w, const T* x,
+                                       const T* grad, std::size_t count, T* to) noexcept {
+  for_passing(grid, inclusive, w, x, grad, count,
+              [&]<std::size_t W>(std::size_t f, const Simd<T, W>& passing) TESSERA_INLINE_LAMBDA {
+                Simd<T, W> sum;
+                simd_load<W, T>(sum, to + f);
+                sum += w * passing;
+                simd_store<W, T>(to + f, sum);
+              });
+}
+
+/// Calls body.operator()<L, V>(f) for tiles of V vectors of L columns that cover n columns, from W lanes down to one.
+template <std::size_t W, class Body>
+TESSERA_ALWAYS_INLINE void for_column_tiles(std::size_t n, Body&& body, std::size_t f = 0) {
+  for (; f + 4 * W <= n; f += 4 * W) body.template operator()<W, 4>(f);
+  for (; f + W <= n; f += W) body.template operator()<W, 1>(f);
+  if constexpr (W > 1) for_column_tiles<W / 2>(n, body, f);
+}
+
+/// to[column + j] = sum over the entries of row i of Q(w x_j) for V vectors of columns; kept sources' are not rounded.
+template <std::size_t W, std::size_t V, Real T>
+TESSERA_ALWAYS_INLINE void sum_messages_tile(const CsrView<>& a, std::size_t i, MatrixView<const T> x,
+                                             std::size_t column, const QuantGrid<T>& grid,
+                                             std::span<const std::uint8_t> keep, T* to) noexcept {
+  const T inverse = grid.inverse[0];
+  const T scale = grid.scale[0];
+  Simd<T, W> low, high, sum[V] = {};
+  simd_fill<W, T>(low, grid.low[0]);
+  simd_fill<W, T>(high, grid.high[0]);
+  for (auto e = a.begin(i); e < a.end(i); ++e) {
+    const T* const from = x.data() + a.col[e] * x.stride() + column;
+    const NodeId next = a.col[std::min<std::size_t>(e + kPrefetchEntries, a.num_edges() - 1)];
+    prefetch_bytes(x.data() + next * x.stride() + column, V * W * sizeof(T));
+    const T w = static_cast<T>(a.weight[e]);
+    const bool exact = !keep.empty() && keep[a.col[e]] != 0;
+    unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA {
+      Simd<T, W> v;
+      simd_load<W, T>(v, from + k * W);
+      v *= w;
+      if (!exact) {
+        v *= inverse;
+        round_clamp_lanes<T, W>(v, low, high);
+        v *= scale;
+      }
+      sum[k] += v;
+    });
+  }
+  unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA { simd_store<W, T>(to + column + k * W, sum[k]); });
+}
+
+/// to[column + l] = sum over the entries of row j of w times the gradient that passes, for V vectors of columns.
+template <std::size_t W, std::size_t V, Real T>
+TESSERA_ALWAYS_INLINE void sum_passing_tile(const CsrView<>& transpose, std::size_t j, const T* own,
+                                            MatrixView<const T> grad_y, std::size_t column,
+                                            const QuantGrid<T>& grid, bool clips, bool inclusive,
+                                            T* to) noexcept {
+  const T inverse = grid.inverse[0];
+  Simd<T, W> low, high, x[V], sum[V] = {};
+  simd_fill<W, T>(low, grid.low[0]);
+  simd_fill<W, T>(high, grid.high[0]);
+  unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA { simd_load<W, T>(x[k], own + column + k * W); });
+  for (auto e = transpose.begin(j); e < transpose.end(j); ++e) {
+    const T* const from = grad_y.data() + transpose.col[e] * grad_y.stride() + column;
+    const NodeId next = transpose.col[std::min<std::size_t>(e + kPrefetchEntries, transpose.num_edges() - 1)];
+    prefetch_bytes(grad_y.data() + next * grad_y.stride() + column, V * W * sizeof(T));
+    const T w = static_cast<T>(transpose.weight[e]);
+    unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA {
+      Simd<T, W> g;
+      simd_load<W, T>(g, from + k * W);
+      if (clips) clip_gradient<T, W>(g, (w * x[k]) * inverse, low, high, inclusive);
+      sum[k] += w * g;
+    });
+  }
+  unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA { simd_store<W, T>(to + column + k * W, sum[k]); });
+}
+
 /// Least and largest of `n` numbers by lanes, NaN left out.
 template <class L, Real T>
 TESSERA_ALWAYS_INLINE void range_of_run(L, const T* x, std::size_t n, ValueRange<T>& out) noexcept {
@@ -229,6 +334,35 @@ TESSERA_ALWAYS_INLINE void range_of_run(L, const T* x, std::size_t n, ValueRange
     if (x[j] < out.min) out.min = x[j];
     if (x[j] > out.max) out.max = x[j];
   }
+}
+
+/// The least and largest of each of `heads` equal runs of columns of every row: [N, heads], head by head.
+template <Real T>
+Array<ValueRange<T>> row_ranges(MatrixView<const T> x, std::size_t heads) {
+  Array<ValueRange<T>> out(x.rows() * heads);
+  const std::size_t width = x.cols() / heads;
+  const Isa isa = tessera::active_isa();
+  parallel_for(x.rows(), rows_per_block(x.cols()), [&](std::size_t begin, std::size_t end) {
+    dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
+      for (std::size_t i = begin; i < end; ++i) {
+        for (std::size_t h = 0; h < heads; ++h) {
+          ValueRange<T> range;
+          range_of_run(level, x.data() + i * x.stride() + h * width, width, range);
+          out[i * heads + h] = range;
+        }
+      }
+    });
+  });
+  return out;
+}
+
+/// The range of w times numbers of a range.
+template <Real T>
+ValueRange<T> scaled_range(const ValueRange<T>& range, T w) noexcept {
+  if (range.empty()) return range;
+  const T one = w * range.min;
+  const T other = w * range.max;
+  return {std::min(one, other), std::max(one, other)};
 }
 
 }  // namespace detail
@@ -383,22 +517,12 @@ void quantized_messages(const CsrView<>& a, std::type_identity_t<MatrixView<cons
   detail::check_size("quantized_messages", "grid.scale", grid.scale.size(), 1);
   const KernelScope profile = detail::entry_scope(
       "quantized_messages", a, x.cols(), detail::dense_bytes(x, y) + detail::entry_bytes(a, true), 6);
-  const detail::ScaleLanes<T> one(grid, T{1});
-  detail::for_rows(y, [&](T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
+  detail::for_rows(y, [&](auto level, T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
+    constexpr std::size_t W = decltype(level)::template lanes<T>();
     const std::size_t n = y.cols();
-    std::fill_n(to, n, T{0});
-    for (auto e = a.begin(i); e < a.end(i); ++e) {
-      const T* const from = x.data() + a.col[e] * x.stride();
-      const T w = static_cast<T>(a.weight[e]);
-      if (!keep.empty() && keep[a.col[e]] != 0) {
-        detail::map_vectors(
-            n, to,
-            [w](auto& sum, const auto& old, const auto& v) TESSERA_INLINE_LAMBDA { sum = old + w * v; }, to,
-            from);
-      } else {
-        detail::add_rounded(one, w, from, n, to);
-      }
-    }
+    detail::for_column_tiles<W>(n, [&]<std::size_t L, std::size_t V>(std::size_t f) TESSERA_INLINE_LAMBDA {
+      detail::sum_messages_tile<L, V, T>(a, i, x, f, grid, keep, to);
+    });
   });
 }
 
@@ -419,23 +543,15 @@ void quantized_messages_backward(const CsrView<>& transpose, std::type_identity_
   const KernelScope profile =
       detail::entry_scope("quantized_messages_backward", transpose, x.cols(),
                           detail::dense_bytes(x, grad_y, grad_x) + detail::entry_bytes(transpose, true), 6);
-  const T inverse = grid.inverse[0];
-  const T low = grid.low[0];
-  const T high = grid.high[0];
-  const bool inclusive = gradient == QuantGradient::clipped_inclusive;
-  detail::for_rows(grad_x, [&](T* to, std::size_t j) TESSERA_INLINE_LAMBDA {
+  detail::for_rows(grad_x, [&](auto level, T* to, std::size_t j) TESSERA_INLINE_LAMBDA {
+    constexpr std::size_t W = decltype(level)::template lanes<T>();
     const std::size_t n = grad_x.cols();
-    std::fill_n(to, n, T{0});
-    const bool all = gradient == QuantGradient::straight || (!keep.empty() && keep[j] != 0);
-    const T* const from = x.data() + j * x.stride();
-    for (auto e = transpose.begin(j); e < transpose.end(j); ++e) {
-      const T* const g = grad_y.data() + transpose.col[e] * grad_y.stride();
-      const T w = static_cast<T>(transpose.weight[e]);
-      for (std::size_t f = 0; f < n; ++f) {
-        const bool passes = all || detail::passes_gradient((w * from[f]) * inverse, low, high, inclusive);
-        to[f] += passes ? w * g[f] : T{0};
-      }
-    }
+    const bool clips = gradient != QuantGradient::straight && (keep.empty() || keep[j] == 0);
+    const T* const own = x.data() + j * x.stride();
+    const bool inclusive = gradient == QuantGradient::clipped_inclusive;
+    detail::for_column_tiles<W>(n, [&]<std::size_t L, std::size_t V>(std::size_t f) TESSERA_INLINE_LAMBDA {
+      detail::sum_passing_tile<L, V, T>(transpose, j, own, grad_y, f, grid, clips, inclusive, to);
+    });
   });
 }
 
@@ -448,23 +564,15 @@ ValueRange<T> message_range(const CsrView<>& a, MatrixView<const T> x, std::span
   detail::check_size("message_range", "x.rows()", x.rows(), a.num_cols);
   const KernelScope profile = detail::entry_scope("message_range", a, x.cols(),
                                                   detail::dense_bytes(x) + detail::entry_bytes(a, true), 2);
-  const Isa isa = active_isa();
+  const Array<ValueRange<T>> source = detail::row_ranges(x, 1);
   return parallel_reduce(
       a.num_rows, 256, ValueRange<T>{},
       [&](std::size_t begin, std::size_t end) {
         ValueRange<T> all;
-        dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
-          for (std::size_t e = a.begin(begin); e < a.end(end - 1); ++e) {
-            if (!keep.empty() && keep[a.col[e]] != 0) continue;
-            ValueRange<T> row;
-            detail::range_of_run(level, x.data() + a.col[e] * x.stride(), x.cols(), row);
-            if (row.empty()) continue;
-            const T w = static_cast<T>(a.weight[e]);
-            const T one = w * row.min;
-            const T other = w * row.max;
-            all = join(all, ValueRange<T>{std::min(one, other), std::max(one, other)});
-          }
-        });
+        for (std::size_t e = a.begin(begin); e < a.end(end - 1); ++e) {
+          if (!keep.empty() && keep[a.col[e]] != 0) continue;
+          all = join(all, detail::scaled_range(source[a.col[e]], static_cast<T>(a.weight[e])));
+        }
         return all;
       },
       [](const ValueRange<T>& p, const ValueRange<T>& q) { return join(p, q); });

@@ -296,9 +296,9 @@ struct RowStateLayout {
 };
 
 /// Asks for the states of the rows that a run's worth of entries later point at.
-template <std::size_t kHeads, class T>
+template <class Layout, class T>
 TESSERA_ALWAYS_INLINE void prefetch_states(const HeadRun<T>& run, const T* states) noexcept {
-  constexpr std::size_t kStep = RowStateLayout<kHeads>::kStep;
+  constexpr std::size_t kStep = Layout::kStep;
   for (std::size_t k = 0; k < run.count; ++k) {
     const std::size_t ahead = run.col[std::min(k + kAttentionRun, run.readable - 1)];
     prefetch_bytes(states + ahead * kStep, kStep * sizeof(T));
@@ -363,7 +363,7 @@ TESSERA_ALWAYS_INLINE void attention_source_sums(const AttentionInput<T>& in, co
   for (std::size_t f = 0; f < in.heads * in.width; ++f) grad_x[f] = T{0};
   for (std::size_t e = first; e < last; e += kAttentionRun) {
     const HeadRun<T> run = in.run(e, last);
-    prefetch_states<kHeads>(run, states);
+    prefetch_states<Layout>(run, states);
     gather_heads<kHeads>(run, states + Layout::kTarget, Layout::kStep, T{0}, target);
     gather_heads<kHeads>(run, states + Layout::kLargest, Layout::kStep, T{0}, largest);
     gather_heads<kHeads>(run, states + Layout::kInverse, Layout::kStep, T{0}, inverse);
