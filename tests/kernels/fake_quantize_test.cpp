@@ -42,9 +42,6 @@ T rounded(T x, const Grid<T>& g, std::size_t column, T factor) {
   return code * (g.scale.size() == 1 ? g.scale[c] / factor : g.scale[c]);
 }
 
-// A sum of at most 40 numbers below 2, its partial sums below 80 in magnitude: one rounding each, and one per message.
-constexpr double kRounding = 40 * (80 + 2) * 0x1p-24;
-
 std::vector<std::uint8_t> every_third(std::size_t n) {
   std::vector<std::uint8_t> keep(n);
   for (std::size_t i = 0; i < n; ++i) keep[i] = i % 3 == 1 ? 1 : 0;
@@ -127,57 +124,6 @@ TEST_CASE("ranges leave out kept rows and NaN, for any number of threads", "[ker
   column_ranges<float>(std::as_const(x).view(), min.span(), max.span());
   CHECK(max[4] == 100.0f);
   CHECK(min[2] == -200.0f);
-}
-
-TEST_CASE("rounded messages equal three plain loops", "[kernels]") {
-  const OwnedAdjacency a = random_block(40, 60, 6, 9);
-  const Tensor<float> x = random_matrix<float>(60, 19, 2);
-  const Grid<float> grid(1);
-  const auto keep = every_third(60);
-  const CsrView<> rows = a.view().forward;
-  Tensor<float> want = Tensor<float>::zeros(40, 19);
-  ValueRange<float> range;
-  for (std::size_t i = 0; i < 40; ++i) {
-    for (auto e = rows.begin(i); e < rows.end(i); ++e) {
-      for (std::size_t f = 0; f < 19; ++f) {
-        const float m = rows.weight[e] * x(rows.col[e], f);
-        const bool kept = keep[rows.col[e]] != 0;
-        want(i, f) += kept ? m : rounded(m, grid, 0, 1.0f);
-        if (!kept) range = join(range, ValueRange<float>{m, m});
-      }
-    }
-  }
-  for (const std::size_t threads : {1u, 4u}) {
-    with_threads(threads, [&] {
-      Tensor<float> y(40, 19);
-      quantized_messages<float>(rows, x.view(), grid.view(), keep, y.view());
-      // Fused multiplication and addition may save one rounding per message.
-      CHECK(max_difference<float>(y.view(), want.view()) < kRounding);
-      const ValueRange<float> seen = message_range(rows, x.view(), keep);
-      CHECK(seen.min == range.min);
-      CHECK(seen.max == range.max);
-    });
-  }
-  // Straight: the transposed product. Clipped: the messages that lie inside.
-  const Tensor<float> g = random_matrix<float>(40, 19, 4);
-  for (const QuantGradient gradient : {QuantGradient::straight, QuantGradient::clipped}) {
-    Tensor<float> dx(60, 19);
-    quantized_messages_backward<float>(a.view().transpose, x.view(), grid.view(), keep, g.view(), gradient,
-                                       dx.view());
-    Tensor<float> back = Tensor<float>::zeros(60, 19);
-    for (std::size_t i = 0; i < 40; ++i) {
-      for (auto e = rows.begin(i); e < rows.end(i); ++e) {
-        for (std::size_t f = 0; f < 19; ++f) {
-          const std::size_t j = rows.col[e];
-          const float code = std::nearbyint(rows.weight[e] * x(j, f) * grid.inverse[0]);
-          const bool inside = code > grid.low[0] && code < grid.high[0];
-          if (gradient == QuantGradient::straight || keep[j] != 0 || inside)
-            back(j, f) += rows.weight[e] * g(i, f);
-        }
-      }
-    }
-    CHECK(max_difference<float>(dx.view(), back.view()) < kRounding);
-  }
 }
 
 TEST_CASE("shapes that do not fit are refused", "[kernels]") {

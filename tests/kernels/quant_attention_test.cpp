@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -97,6 +100,19 @@ double worst(const Dense<T>& got, const Dense<Want>& want) {
   return out;
 }
 
+/// The share of numbers that differ by more than a few roundings of a sum of some hundred terms.
+template <class T>
+double share_apart(const Dense<T>& got, const Dense<double>& want) {
+  std::size_t apart = 0;
+  for (std::size_t i = 0; i < got.rows(); ++i) {
+    for (std::size_t f = 0; f < got.cols(); ++f) {
+      const double w = want(i, f);
+      if (!(std::abs(static_cast<double>(got(i, f)) - w) <= 1e-4 * (1 + std::abs(w)))) ++apart;
+    }
+  }
+  return static_cast<double>(apart) / std::max(1.0, static_cast<double>(got.rows() * got.cols()));
+}
+
 /// Against the twin in the same precision. `bound` is in roundings of the longest sum; numbers near the middle between two
 /// codes are none of double's random ones, so codes are the twin's.
 template <class T>
@@ -128,6 +144,13 @@ void check(const SparseCase& c, std::size_t heads, std::size_t width, float drop
 
 using Sizes = std::vector<std::pair<std::size_t, std::size_t>>;
 
+/// The awkward matrices, and the one with a hub turned around.
+std::vector<SparseCase> cases_of_both_sides() {
+  std::vector<SparseCase> cases = test::awkward_cases(false);
+  cases.push_back(test::transpose_of(cases.back().view()));
+  return cases;
+}
+
 std::vector<Rounds> all_roundings() {
   std::vector<Rounds> out{{.shares = true}, {.scores = true, .shares = true, .keeps = true}};
   for (const QuantGradient g :
@@ -142,7 +165,7 @@ std::vector<Rounds> all_roundings() {
 
 TEST_CASE("quantised attention: equals its twin, gradients included, on awkward matrices at every level",
           "[quant_attention]") {
-  const auto cases = test::awkward_cases(false);
+  const auto cases = cases_of_both_sides();
   for (const Isa level : test::dense_levels()) {
     const IsaScope scope(level);
     for (const SparseCase& c : cases) {
@@ -172,9 +195,12 @@ TEST_CASE("quantised attention: nothing rounded is attention itself", "[quant_at
   }
 }
 
+// A float and a double differ by a few units in the 2^24th part of a number whose codes are at least a 255th apart: of random
+// numbers about one in 10,000 lies so near the middle of two codes that they round apart, and a sum over a row's entries
+// and 16 columns holds up to some hundreds of them.
 TEST_CASE("quantised attention: floats round as doubles do but near the middle of two codes",
           "[quant_attention]") {
-  const auto cases = test::awkward_cases(false);
+  const auto cases = cases_of_both_sides();
   for (const Isa level : test::dense_levels()) {
     const IsaScope scope(level);
     for (const SparseCase& c : cases) {
@@ -188,15 +214,27 @@ TEST_CASE("quantised attention: floats round as doubles do but near the middle o
                                            p.target.widened().view(), p.options, codes.view,
                                            p.grad.widened().view(), y.view(), grad_x.view(),
                                            grad_source.view(), grad_target.view());
-        std::size_t far = 0;
-        for (std::size_t i = 0; i < y.rows(); ++i) {
-          for (std::size_t f = 0; f < y.cols(); ++f) {
-            if (!(std::abs(static_cast<double>(p.y(i, f)) - y(i, f)) <= 1e-4)) ++far;
-          }
-        }
-        INFO(c.name << ", " << far << " of " << y.rows() * y.cols());
-        CHECK(far <= y.rows() * y.cols() / 50);
+        INFO(c.name << ", scores " << rounds.scores << ", messages " << rounds.messages << ", gradient "
+                    << static_cast<int>(rounds.gradient));
+        CHECK(share_apart(p.y, y) <= 0.02);
+        CHECK(share_apart(p.grad_x, grad_x) <= 0.02);
+        CHECK(share_apart(p.grad_source, grad_source) <= 0.05);
+        CHECK(share_apart(p.grad_target, grad_target) <= 0.05);
       }
+    }
+  }
+}
+
+TEST_CASE("quantised attention: what clamping holds back may be infinite", "[quant_attention]") {
+  const auto cases = test::awkward_cases(false);
+  const SparseCase& c = cases[4];
+  Problem<float> p(c, 2, 10, 0.0f, {.messages = true, .gradient = QuantGradient::clipped});
+  p.x(3, 4) = std::numeric_limits<float>::infinity();
+  p.x(5, 19) = std::numeric_limits<float>::quiet_NaN();
+  p.run(c, test::transpose_of(c.view()));
+  for (const Dense<float>* const out : {&p.y, &p.grad_x, &p.grad_source, &p.grad_target}) {
+    for (std::size_t i = 0; i < out->rows(); ++i) {
+      for (std::size_t f = 0; f < out->cols(); ++f) CHECK(std::isfinite((*out)(i, f)));
     }
   }
 }
@@ -231,16 +269,20 @@ TEST_CASE("quantised attention: factors of a row's shares add up to one and are 
 }
 
 TEST_CASE("quantised attention: same bits at any thread count", "[quant_attention]") {
-  const auto cases = test::awkward_cases(false);
-  const SparseCase& hub = cases.back();
-  const SparseCase transpose = test::transpose_of(hub.view());
-  const Rounds rounds{.scores = true, .messages = true, .keeps = true, .gradient = QuantGradient::clipped};
-  for (const bool of_x : {false, true}) {
-    CHECK(test::same_at_any_thread_count([&] {
-      Problem<float> p(hub, 4, 9, 0.3f, of_x ? rounds : Rounds{.shares = true});
-      p.run(hub, transpose);
-      return of_x ? p.grad_x : p.y;
-    }));
+  const auto cases = cases_of_both_sides();
+  const Rounds faithful{.scores = true, .messages = true, .keeps = true, .gradient = QuantGradient::clipped};
+  for (const SparseCase& hub : {cases[cases.size() - 2], cases.back()}) {
+    const SparseCase transpose = test::transpose_of(hub.view());
+    for (const Rounds& rounds : {faithful, Rounds{.shares = true}}) {
+      for (const auto output : {&Problem<float>::y, &Problem<float>::norm, &Problem<float>::grad_x,
+                                &Problem<float>::grad_source, &Problem<float>::grad_target}) {
+        CHECK(test::same_at_any_thread_count([&] {
+          Problem<float> p(hub, 4, 9, 0.3f, rounds);
+          p.run(hub, transpose);
+          return p.*output;
+        }));
+      }
+    }
   }
 }
 

@@ -42,6 +42,7 @@
 #include "tessera/kernels/loss_sum.hpp"
 #include "tessera/kernels/message_dropout.hpp"
 #include "tessera/kernels/quant_attention.hpp"
+#include "tessera/kernels/quantized_messages.hpp"
 #include "tessera/kernels/rows.hpp"
 #include "tessera/kernels/sddmm.hpp"
 #include "tessera/kernels/segment_softmax.hpp"

@@ -37,18 +37,23 @@ struct AttentionOptions {
 
 namespace detail {
 
+inline void check_attention_options(std::string_view operation, const AttentionOptions& options) {
+  check_dropout(options.dropout, operation);
+  if (options.heads == 0) throw ConfigError(message(operation, ": heads is 0, want at least 1"));
+  if (!(options.slope > 0 && options.slope <= 1)) {
+    throw ConfigError(message(operation, ": slope is ", options.slope, ", want a number in (0, 1]"));
+  }
+}
+
 /// Errors   ShapeError, ConfigError: see attention_sum
 template <class T>
 void check_attention(std::string_view operation, const CsrView<>& a, MatrixView<const T> x,
                      const AttentionOptions& options) {
   check_csr(operation, "a", a);
-  check_dropout(options.dropout, operation);
-  if (options.heads == 0 || x.cols() % options.heads != 0) {
+  check_attention_options(operation, options);
+  if (x.cols() % options.heads != 0) {
     throw ConfigError(
         message(operation, ": heads is ", options.heads, ", want a divisor of the ", x.cols(), " columns"));
-  }
-  if (!(options.slope > 0 && options.slope <= 1)) {
-    throw ConfigError(message(operation, ": slope is ", options.slope, ", want a number in (0, 1]"));
   }
   check_extent(operation, "x.rows()", x.rows(), a.num_cols);
 }
@@ -136,25 +141,33 @@ void attention_forward(const CsrView<>& a, const AttentionInput<T>& in, const Sc
     }
     scale_heads(to, in.heads, in.width, sum);
   };
-  const auto part = [&](std::size_t i, std::size_t first, std::size_t last, T* to, T* largest, T* sum) {
+  // One body for rows and for parts of hubs: it is long, and compiled for every instruction set.
+  const auto rows = [&](std::size_t first, std::size_t last, const EdgeRanges::Entries* entries,
+                        std::size_t p) {
     dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
-      attention_part<decltype(level)::template lanes<T>(), kHeads>(in, score, i, first, last, to, largest,
-                                                                   sum);
+      constexpr std::size_t W = decltype(level)::template lanes<T>();
+      const AttentionInput<T> input = in;
+      for (std::size_t i = first; i < last; ++i) {
+        T largest[kHeads], sum[kHeads];
+        const bool whole = entries == nullptr;
+        T* const to =
+            whole ? y.data() + i * y.stride() + first_head * in.width : part_y.data() + p * part_y.stride();
+        attention_part<W, kHeads>(
+            input, score, i, whole ? static_cast<std::size_t>(a.begin(i)) : entries->first,
+            whole ? static_cast<std::size_t>(a.end(i)) : entries->last, to, largest, sum);
+        if (whole) {
+          finish(i, to, largest, sum);
+        } else {
+          std::copy_n(largest, kHeads, part_norm.row(p).data());
+          std::copy_n(sum, kHeads, part_norm.row(p).data() + kHeads);
+        }
+      }
     });
   };
-  ranges.for_each(
-      [&](std::size_t first, std::size_t last) {
-        for (std::size_t i = first; i < last; ++i) {
-          T largest[kHeads], sum[kHeads];
-          T* const to = y.data() + i * y.stride() + first_head * in.width;
-          part(i, static_cast<std::size_t>(a.begin(i)), static_cast<std::size_t>(a.end(i)), to, largest, sum);
-          finish(i, to, largest, sum);
-        }
-      },
-      [&](const HubRow& hub, std::size_t p, EdgeRanges::Entries entries) {
-        T* const norms = part_norm.row(p).data();
-        part(hub.row, entries.first, entries.last, part_y.row(p).data(), norms, norms + kHeads);
-      });
+  ranges.for_each([&](std::size_t first, std::size_t last) { rows(first, last, nullptr, 0); },
+                  [&](const HubRow& hub, std::size_t p, EdgeRanges::Entries entries) {
+                    rows(hub.row, hub.row + 1, &entries, p);
+                  });
   for (const HubRow& hub : ranges.hubs()) {
     T largest[kHeads], sum[kHeads];
     T* const to = y.data() + hub.row * y.stride() + first_head * in.width;

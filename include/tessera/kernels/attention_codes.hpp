@@ -15,10 +15,10 @@ namespace tessera {
 /// Shapes   grids of one scale, or of none: exact; keep [M] or empty
 template <Real T>
 struct AttentionCodes {
-  QuantGrid<T> score;    ///< of r, before the rectifier
-  QuantGrid<T> message;  ///< of alpha'_e x_j
-  bool shares = false;   ///< alpha in 255ths of its row's largest, divided by their sum
-  std::span<const std::uint8_t> keep;                ///< sources whose scores and messages stay exact
+  QuantGrid<T> score;                  ///< of r, before the rectifier
+  QuantGrid<T> message;                ///< of alpha'_e x_j
+  bool shares = false;                 ///< alpha in 255ths of its row's largest, divided by their sum
+  std::span<const std::uint8_t> keep;  ///< sources whose scores and messages stay exact
   QuantGradient gradient = QuantGradient::straight;  ///< of scores and messages; shares pass all of it
 
   bool rounds_scores() const noexcept { return !score.scale.empty(); }

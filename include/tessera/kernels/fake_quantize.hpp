@@ -9,18 +9,14 @@
 #include <string_view>
 #include <type_traits>
 
-#include "tessera/core/array.hpp"
 #include "tessera/core/config.hpp"
-#include "tessera/core/csr_view.hpp"
 #include "tessera/core/error.hpp"
-#include "tessera/core/ids.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/detail/dense_support.hpp"
 #include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/detail/simd.hpp"
-#include "tessera/kernels/detail/spmm_rows.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/elementwise.hpp"
 
@@ -91,15 +87,6 @@ template <Real T>
 TESSERA_ALWAYS_INLINE bool passes_gradient(T v, T low, T high, bool inclusive) noexcept {
   const T r = round_clamped(v, low - T{1}, high + T{1});
   return inclusive ? (r >= low && r <= high) : (r > low && r < high);
-}
-
-/// a where `choose` has ones, else b. Compilers choose element by element where they are asked in C++.
-template <Real T, std::size_t W>
-TESSERA_ALWAYS_INLINE void select_lanes(const Simd<SameWidthInt<T>, W>& choose, const Simd<T, W>& a,
-                                        const Simd<T, W>& b, Simd<T, W>& out) noexcept {
-  using Bits = Simd<SameWidthInt<T>, W>;
-  out = reinterpret_cast<Simd<T, W>>((reinterpret_cast<Bits>(a) & choose) |
-                                     (reinterpret_cast<Bits>(b) & ~choose));
 }
 
 /// grad becomes 0 where clamping v holds it back.
@@ -193,124 +180,6 @@ TESSERA_ALWAYS_INLINE void fake_quantize_row(const T* x, T* y, std::size_t n, co
   });
 }
 
-/// to[j] += Q(w from[j]).
-template <Real T>
-TESSERA_ALWAYS_INLINE void add_rounded(const ScaleLanes<T>& one, T w, const T* from, std::size_t n,
-                                       T* to) noexcept {
-  for_vectors<T, kQuantBytes>(n, [&one, w, from, to]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
-    Simd<T, W> v, sum, inverse, scale, low, high;
-    simd_load<W, T>(v, from + j);
-    simd_load<W, T>(sum, to + j);
-    one.template load<W>(inverse, low, high);
-    simd_load<W, T>(scale, one.scale);
-    v = (w * v) * inverse;
-    round_clamp_lanes<T, W>(v, low, high);
-    sum += v * scale;
-    simd_store<W, T>(to + j, sum);
-  });
-}
-
-/// to[j] += w from[j].
-template <Real T>
-TESSERA_ALWAYS_INLINE void add_exact(T w, const T* from, std::size_t n, T* to) noexcept {
-  map_vectors(
-      n, to, [w](auto& sum, const auto& old, const auto& v) TESSERA_INLINE_LAMBDA { sum = old + w * v; }, to,
-      from);
-}
-
-/// Calls body.operator()<V>(f, grad) for vectors of the gradient that passes: grad[f] where w x[f] is not clamped.
-template <class T, class Body>
-TESSERA_ALWAYS_INLINE void for_passing(const ScaleLanes<T>& grid, bool inclusive, T w, const T* x,
-                                       const T* grad, std::size_t count, Body&& body) noexcept {
-  for_vectors<T, kQuantBytes>(count, [&]<std::size_t V>(std::size_t f) TESSERA_INLINE_LAMBDA {
-    Simd<T, V> v, g, inverse, low, high;
-    simd_load<V, T>(v, x + f);
-    simd_load<V, T>(g, grad + f);
-    grid.template load<V>(inverse, low, high);
-    v = (w * v) * inverse;
-    clip_gradient<T, V>(g, v, low, high, inclusive);
-    body.template operator()<V>(f, g);
-  });
-}
-
-/// to[j] += w times what of grad[j] passes.
-template <class T>
-TESSERA_ALWAYS_INLINE void add_passing(const ScaleLanes<T>& grid, bool inclusive, T w, const T* x,
-                                       const T* grad, std::size_t count, T* to) noexcept {
-  for_passing(grid, inclusive, w, x, grad, count,
-              [&]<std::size_t W>(std::size_t f, const Simd<T, W>& passing) TESSERA_INLINE_LAMBDA {
-                Simd<T, W> sum;
-                simd_load<W, T>(sum, to + f);
-                sum += w * passing;
-                simd_store<W, T>(to + f, sum);
-              });
-}
-
-/// Calls body.operator()<L, V>(f) for tiles of V vectors of L columns that cover n columns, from W lanes down to one.
-template <std::size_t W, class Body>
-TESSERA_ALWAYS_INLINE void for_column_tiles(std::size_t n, Body&& body, std::size_t f = 0) {
-  for (; f + 4 * W <= n; f += 4 * W) body.template operator()<W, 4>(f);
-  for (; f + W <= n; f += W) body.template operator()<W, 1>(f);
-  if constexpr (W > 1) for_column_tiles<W / 2>(n, body, f);
-}
-
-/// to[column + j] = sum over the entries of row i of Q(w x_j) for V vectors of columns; kept sources' are not rounded.
-template <std::size_t W, std::size_t V, Real T>
-TESSERA_ALWAYS_INLINE void sum_messages_tile(const CsrView<>& a, std::size_t i, MatrixView<const T> x,
-                                             std::size_t column, const QuantGrid<T>& grid,
-                                             std::span<const std::uint8_t> keep, T* to) noexcept {
-  const T inverse = grid.inverse[0];
-  const T scale = grid.scale[0];
-  Simd<T, W> low, high, sum[V] = {};
-  simd_fill<W, T>(low, grid.low[0]);
-  simd_fill<W, T>(high, grid.high[0]);
-  for (auto e = a.begin(i); e < a.end(i); ++e) {
-    const T* const from = x.data() + a.col[e] * x.stride() + column;
-    const NodeId next = a.col[std::min<std::size_t>(e + kPrefetchEntries, a.num_edges() - 1)];
-    prefetch_bytes(x.data() + next * x.stride() + column, V * W * sizeof(T));
-    const T w = static_cast<T>(a.weight[e]);
-    const bool exact = !keep.empty() && keep[a.col[e]] != 0;
-    unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA {
-      Simd<T, W> v;
-      simd_load<W, T>(v, from + k * W);
-      v *= w;
-      if (!exact) {
-        v *= inverse;
-        round_clamp_lanes<T, W>(v, low, high);
-        v *= scale;
-      }
-      sum[k] += v;
-    });
-  }
-  unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA { simd_store<W, T>(to + column + k * W, sum[k]); });
-}
-
-/// to[column + l] = sum over the entries of row j of w times the gradient that passes, for V vectors of columns.
-template <std::size_t W, std::size_t V, Real T>
-TESSERA_ALWAYS_INLINE void sum_passing_tile(const CsrView<>& transpose, std::size_t j, const T* own,
-                                            MatrixView<const T> grad_y, std::size_t column,
-                                            const QuantGrid<T>& grid, bool clips, bool inclusive,
-                                            T* to) noexcept {
-  const T inverse = grid.inverse[0];
-  Simd<T, W> low, high, x[V], sum[V] = {};
-  simd_fill<W, T>(low, grid.low[0]);
-  simd_fill<W, T>(high, grid.high[0]);
-  unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA { simd_load<W, T>(x[k], own + column + k * W); });
-  for (auto e = transpose.begin(j); e < transpose.end(j); ++e) {
-    const T* const from = grad_y.data() + transpose.col[e] * grad_y.stride() + column;
-    const NodeId next = transpose.col[std::min<std::size_t>(e + kPrefetchEntries, transpose.num_edges() - 1)];
-    prefetch_bytes(grad_y.data() + next * grad_y.stride() + column, V * W * sizeof(T));
-    const T w = static_cast<T>(transpose.weight[e]);
-    unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA {
-      Simd<T, W> g;
-      simd_load<W, T>(g, from + k * W);
-      if (clips) clip_gradient<T, W>(g, (w * x[k]) * inverse, low, high, inclusive);
-      sum[k] += w * g;
-    });
-  }
-  unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA { simd_store<W, T>(to + column + k * W, sum[k]); });
-}
-
 /// Least and largest of `n` numbers by lanes, NaN left out.
 template <class L, Real T>
 TESSERA_ALWAYS_INLINE void range_of_run(L, const T* x, std::size_t n, ValueRange<T>& out) noexcept {
@@ -322,8 +191,8 @@ TESSERA_ALWAYS_INLINE void range_of_run(L, const T* x, std::size_t n, ValueRange
     simd_fill<W>(high, out.max);
     for (; j + W <= n; j += W) {
       simd_load<W, T>(v, x + j);
-      select_lanes<T, W>(v < low, v, low, low);
-      select_lanes<T, W>(v > high, v, high, high);
+      low = v < low ? v : low;
+      high = v > high ? v : high;
     }
     for (std::size_t lane = 0; lane < W; ++lane) {
       out.min = std::min(out.min, static_cast<T>(low[lane]));
@@ -334,35 +203,6 @@ TESSERA_ALWAYS_INLINE void range_of_run(L, const T* x, std::size_t n, ValueRange
     if (x[j] < out.min) out.min = x[j];
     if (x[j] > out.max) out.max = x[j];
   }
-}
-
-/// The least and largest of each of `heads` equal runs of columns of every row: [N, heads], head by head.
-template <Real T>
-Array<ValueRange<T>> row_ranges(MatrixView<const T> x, std::size_t heads) {
-  Array<ValueRange<T>> out(x.rows() * heads);
-  const std::size_t width = x.cols() / heads;
-  const Isa isa = tessera::active_isa();
-  parallel_for(x.rows(), rows_per_block(x.cols()), [&](std::size_t begin, std::size_t end) {
-    dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
-      for (std::size_t i = begin; i < end; ++i) {
-        for (std::size_t h = 0; h < heads; ++h) {
-          ValueRange<T> range;
-          range_of_run(level, x.data() + i * x.stride() + h * width, width, range);
-          out[i * heads + h] = range;
-        }
-      }
-    });
-  });
-  return out;
-}
-
-/// The range of w times numbers of a range.
-template <Real T>
-ValueRange<T> scaled_range(const ValueRange<T>& range, T w) noexcept {
-  if (range.empty()) return range;
-  const T one = w * range.min;
-  const T other = w * range.max;
-  return {std::min(one, other), std::max(one, other)};
 }
 
 }  // namespace detail
@@ -502,82 +342,6 @@ void column_ranges(MatrixView<const T> x, std::span<T> min, std::span<T> max) {
   });
 }
 
-/// y_i = sum over the entries of row i of Q(a_ij x_j), Q left out for kept sources.
-///
-/// Shapes   a [N_dst, N_src] with weights, x [N_src, F], keep [N_src] or empty, a grid for all columns -> y [N_dst, F]
-/// Cost     about 6 E F operations, nothing stored per entry
-/// Errors   ShapeError if extents do not fit
-/// Threads  safe to call concurrently on distinct y; result independent of T
-template <Real T>
-void quantized_messages(const CsrView<>& a, std::type_identity_t<MatrixView<const T>> x,
-                        const QuantGrid<T>& grid, std::span<const std::uint8_t> keep, MatrixView<T> y) {
-  detail::check_shape("quantized_messages", "x", x, a.num_cols, y.cols());
-  detail::check_size("quantized_messages", "y.rows()", y.rows(), a.num_rows);
-  detail::check_grid("quantized_messages", grid, {keep, {}}, a.num_cols, y.cols());
-  detail::check_size("quantized_messages", "grid.scale", grid.scale.size(), 1);
-  const KernelScope profile = detail::entry_scope(
-      "quantized_messages", a, x.cols(), detail::dense_bytes(x, y) + detail::entry_bytes(a, true), 6);
-  detail::for_rows(y, [&](auto level, T* to, std::size_t i) TESSERA_INLINE_LAMBDA {
-    constexpr std::size_t W = decltype(level)::template lanes<T>();
-    const std::size_t n = y.cols();
-    detail::for_column_tiles<W>(n, [&]<std::size_t L, std::size_t V>(std::size_t f) TESSERA_INLINE_LAMBDA {
-      detail::sum_messages_tile<L, V, T>(a, i, x, f, grid, keep, to);
-    });
-  });
-}
-
-/// The gradient of quantized_messages, by rows of the transposed matrix.
-///
-/// Shapes   transpose [N_src, N_dst] with weights, x [N_src, F], grad_y [N_dst, F] -> grad_x [N_src, F]
-/// Errors   ShapeError if extents do not fit
-/// Threads  safe to call concurrently on distinct grad_x; result independent of T
-template <Real T>
-void quantized_messages_backward(const CsrView<>& transpose, std::type_identity_t<MatrixView<const T>> x,
-                                 const QuantGrid<T>& grid, std::span<const std::uint8_t> keep,
-                                 std::type_identity_t<MatrixView<const T>> grad_y, QuantGradient gradient,
-                                 MatrixView<T> grad_x) {
-  detail::check_shape("quantized_messages_backward", "x", x, grad_x.rows(), grad_x.cols());
-  detail::check_shape("quantized_messages_backward", "grad_y", grad_y, transpose.num_cols, grad_x.cols());
-  detail::check_grid("quantized_messages_backward", grid, {keep, {}}, grad_x.rows(), grad_x.cols());
-  detail::check_size("quantized_messages_backward", "grid.scale", grid.scale.size(), 1);
-  const KernelScope profile =
-      detail::entry_scope("quantized_messages_backward", transpose, x.cols(),
-                          detail::dense_bytes(x, grad_y, grad_x) + detail::entry_bytes(transpose, true), 6);
-  detail::for_rows(grad_x, [&](auto level, T* to, std::size_t j) TESSERA_INLINE_LAMBDA {
-    constexpr std::size_t W = decltype(level)::template lanes<T>();
-    const std::size_t n = grad_x.cols();
-    const bool clips = gradient != QuantGradient::straight && (keep.empty() || keep[j] == 0);
-    const T* const own = x.data() + j * x.stride();
-    const bool inclusive = gradient == QuantGradient::clipped_inclusive;
-    detail::for_column_tiles<W>(n, [&]<std::size_t L, std::size_t V>(std::size_t f) TESSERA_INLINE_LAMBDA {
-      detail::sum_passing_tile<L, V, T>(transpose, j, own, grad_y, f, grid, clips, inclusive, to);
-    });
-  });
-}
-
-/// The least and largest a_ij x_j over entries whose source is not kept.
-///
-/// Shapes   as quantized_messages
-/// Threads  safe to call concurrently; result independent of T
-template <Real T>
-ValueRange<T> message_range(const CsrView<>& a, MatrixView<const T> x, std::span<const std::uint8_t> keep) {
-  detail::check_size("message_range", "x.rows()", x.rows(), a.num_cols);
-  const KernelScope profile = detail::entry_scope("message_range", a, x.cols(),
-                                                  detail::dense_bytes(x) + detail::entry_bytes(a, true), 2);
-  const Array<ValueRange<T>> source = detail::row_ranges(x, 1);
-  return parallel_reduce(
-      a.num_rows, 256, ValueRange<T>{},
-      [&](std::size_t begin, std::size_t end) {
-        ValueRange<T> all;
-        for (std::size_t e = a.begin(begin); e < a.end(end - 1); ++e) {
-          if (!keep.empty() && keep[a.col[e]] != 0) continue;
-          all = join(all, detail::scaled_range(source[a.col[e]], static_cast<T>(a.weight[e])));
-        }
-        return all;
-      },
-      [](const ValueRange<T>& p, const ValueRange<T>& q) { return join(p, q); });
-}
-
 #if defined(TESSERA_COMPILED)
 TESSERA_INSTANTIATE void fake_quantize<float>(MatrixView<const float>, const QuantGrid<float>&,
                                               MatrixView<float>, const QuantRows&);
@@ -585,16 +349,6 @@ TESSERA_INSTANTIATE void fake_quantize_backward<float>(MatrixView<const float>, 
                                                        MatrixView<const float>, MatrixView<float>,
                                                        QuantGradient, const QuantRows&);
 TESSERA_INSTANTIATE ValueRange<float> value_range<float>(MatrixView<const float>, const QuantRows&);
-TESSERA_INSTANTIATE void quantized_messages<float>(const CsrView<>&, MatrixView<const float>,
-                                                   const QuantGrid<float>&, std::span<const std::uint8_t>,
-                                                   MatrixView<float>);
-TESSERA_INSTANTIATE void quantized_messages_backward<float>(const CsrView<>&, MatrixView<const float>,
-                                                            const QuantGrid<float>&,
-                                                            std::span<const std::uint8_t>,
-                                                            MatrixView<const float>, QuantGradient,
-                                                            MatrixView<float>);
-TESSERA_INSTANTIATE ValueRange<float> message_range<float>(const CsrView<>&, MatrixView<const float>,
-                                                           std::span<const std::uint8_t>);
 #endif
 
 }  // namespace tessera

@@ -24,30 +24,41 @@
 #include "tessera/kernels/detail/sparse_checks.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/edge_ranges.hpp"
+#include "tessera/kernels/fake_quantize.hpp"
+#include "tessera/kernels/sddmm.hpp"
 
 // Attention (kernels/attention.hpp) as quantisation-aware training sees it. Per head, with Q the quantisers of `codes`:
 //
 //     r_e = Q(source_j + target_i),   alpha = softmax over row i of leaky(r),   y_i = sum over row i of Q(alpha'_e x_j)
 //
 // alpha' is alpha after rounding and dropout. First the norms, then the range of the messages may be looked at
-// (quant_attention_factors), then the sums. Nothing of size E is stored.
+// (quant_attention_factors), then the sums. Only those factors have an element per entry.
 
 namespace tessera {
 namespace detail {
 
 template <Real T>
+void check_codes(std::string_view operation, std::string_view name, const QuantGrid<T>& grid) {
+  const std::size_t scales = grid.scale.size();
+  if (scales > 1 || grid.inverse.size() != scales || grid.low.size() != scales ||
+      grid.high.size() != scales) {
+    throw ShapeError(message(operation, ": codes.", name, " has ", scales, " scales, ", grid.inverse.size(),
+                             " inverses, ", grid.low.size(), " lows and ", grid.high.size(),
+                             " highs, want one of each or none"));
+  }
+}
+
+template <Real T>
 void check_quant_attention(std::string_view operation, const CsrView<>& a, MatrixView<const T> source,
                            MatrixView<const T> target, const AttentionOptions& options,
                            const AttentionCodes<T>& codes) {
-  check_attention<T>(operation, a, source, {1, options.slope, options.dropout});
-  if (options.heads == 0) throw ConfigError(message(operation, ": heads is 0, want at least 1"));
+  check_attention_options(operation, options);
+  check_csr(operation, "a", a);
   check_shape(operation, "source", source, a.num_cols, options.heads);
   check_shape(operation, "target", target, a.num_rows, options.heads);
   check_size_or_empty(operation, "codes.keep", codes.keep.size(), a.num_cols);
-  for (const QuantGrid<T>* const grid : {&codes.score, &codes.message}) {
-    check_size_or_empty(operation, "scales of a grid of codes", grid->scale.size(), 1);
-    if (!grid->scale.empty()) check_grid(operation, *grid, {}, 0, 1);
-  }
+  check_codes(operation, "score", codes.score);
+  check_codes(operation, "message", codes.message);
 }
 
 /// What one group of heads needs of every row; see QuantStateLayout. c is 0.
@@ -89,21 +100,28 @@ void fold_head_rows(const CsrView<>& a, MatrixView<T> y, const Part& part, const
   const EdgeRanges ranges(a.row_ptr);
   Tensor<T> part_y(ranges.num_parts(), y.cols());
   Tensor<T> part_sums(ranges.num_parts(), N);
-  const auto run = [&](std::size_t i, std::size_t first, std::size_t last, T* to, T* sums) {
-    dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA { part(level, i, first, last, to, sums); });
-  };
-  ranges.for_each(
-      [&](std::size_t first, std::size_t last) {
-        for (std::size_t i = first; i < last; ++i) {
-          T sums[N];
-          run(i, static_cast<std::size_t>(a.begin(i)), static_cast<std::size_t>(a.end(i)),
-              y.data() + i * y.stride(), sums);
+  // One body for rows and for parts of hubs, as in attention_forward.
+  const auto rows = [&](std::size_t first, std::size_t last, const EdgeRanges::Entries* entries,
+                        std::size_t p) {
+    dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
+      for (std::size_t i = first; i < last; ++i) {
+        T sums[N];
+        const bool whole = entries == nullptr;
+        T* const to = whole ? y.data() + i * y.stride() : part_y.data() + p * part_y.stride();
+        part(level, i, whole ? static_cast<std::size_t>(a.begin(i)) : entries->first,
+             whole ? static_cast<std::size_t>(a.end(i)) : entries->last, to, sums);
+        if (whole) {
           finish(i, sums);
+        } else {
+          std::copy_n(sums, N, part_sums.row(p).data());
         }
-      },
-      [&](const HubRow& hub, std::size_t p, EdgeRanges::Entries entries) {
-        run(hub.row, entries.first, entries.last, part_y.row(p).data(), part_sums.row(p).data());
-      });
+      }
+    });
+  };
+  ranges.for_each([&](std::size_t first, std::size_t last) { rows(first, last, nullptr, 0); },
+                  [&](const HubRow& hub, std::size_t p, EdgeRanges::Entries entries) {
+                    rows(hub.row, hub.row + 1, &entries, p);
+                  });
   for (const HubRow& hub : ranges.hubs()) {
     T* const to = y.data() + hub.row * y.stride();
     T sums[N];
@@ -199,27 +217,26 @@ void quant_attention_sum(CsrView<> a, std::type_identity_t<MatrixView<const T>> 
   if (y.empty()) return;
   const KernelScope profile = detail::entry_scope(
       kName, a, x.cols(), detail::dense_bytes(x, source, target, norm, y) + detail::entry_bytes(a), 2);
-  detail::for_each_head_group(
-      options.heads, [&](auto k, std::size_t group, std::size_t first_head, std::size_t heads) {
-        constexpr std::size_t kHeads = k();
-        Array<T> source_storage, target_storage;
-        const T* const p = detail::packed_heads<kHeads>(source, first_head, heads, source_storage);
-        const T* const q = detail::packed_heads<kHeads>(target, first_head, heads, target_storage);
-        const Array<T> states = detail::quant_attention_states<kHeads, T>(q, norm, first_head, heads);
-        const auto in = detail::attention_input<T>(a, x, options, group, first_head, heads);
-        const std::size_t columns = heads * in.width;
-        detail::fold_head_rows<1, T>(
-            a, y.middle_cols(first_head * in.width, columns),
-            [&](auto level, std::size_t i, std::size_t first, std::size_t last, T* to, T* none)
-                TESSERA_INLINE_LAMBDA {
-                  constexpr std::size_t W = decltype(level)::template lanes<T>();
-                  none[0] = T{0};
-                  detail::quant_messages<W, kHeads, T>(
-                      in, codes, p, states.data() + i * detail::QuantStateLayout<kHeads>::kStep, i, first,
-                      last, to);
-                },
-            std::plus<T>{}, [](std::size_t, const T*) {});
-      });
+  detail::for_each_head_group(options.heads, [&](auto k, std::size_t group, std::size_t first_head,
+                                                 std::size_t heads) {
+    constexpr std::size_t kHeads = k();
+    Array<T> source_storage, target_storage;
+    const T* const p = detail::packed_heads<kHeads>(source, first_head, heads, source_storage);
+    const T* const q = detail::packed_heads<kHeads>(target, first_head, heads, target_storage);
+    const Array<T> states = detail::quant_attention_states<kHeads, T>(q, norm, first_head, heads);
+    const auto in = detail::attention_input<T>(a, x, options, group, first_head, heads);
+    const std::size_t columns = heads * in.width;
+    detail::fold_head_rows<1, T>(
+        a, y.middle_cols(first_head * in.width, columns),
+        [&](auto level, std::size_t i, std::size_t first, std::size_t last, T* to,
+            T* none) TESSERA_INLINE_LAMBDA {
+          constexpr std::size_t W = decltype(level)::template lanes<T>();
+          none[0] = T{0};
+          detail::quant_messages<W, kHeads, T>(
+              in, codes, p, states.data() + i * detail::QuantStateLayout<kHeads>::kStep, i, first, last, to);
+        },
+        std::plus<T>{}, [](std::size_t, const T*) {});
+  });
 }
 
 /// factor_eh = alpha'_eh, what quant_attention_sum multiplies the message of an entry and head with.
@@ -237,9 +254,8 @@ void quant_attention_factors(CsrView<> a, std::type_identity_t<MatrixView<const 
   detail::check_quant_attention<T>(kName, a, source, target, options, codes);
   detail::check_shape(kName, "norm", norm, a.num_rows, 3 * options.heads);
   detail::check_shape(kName, "factor", factor, a.num_edges(), options.heads);
-  const KernelScope profile =
-      detail::entry_scope(kName, a, options.heads,
-                          detail::dense_bytes(source, target, norm, factor) + detail::entry_bytes(a), 6);
+  const KernelScope profile = detail::entry_scope(
+      kName, a, options.heads, detail::dense_bytes(source, target, norm, factor) + detail::entry_bytes(a), 6);
   const Isa isa = active_isa();
   detail::for_each_head_group(
       options.heads, [&](auto k, std::size_t group, std::size_t first_head, std::size_t heads) {
@@ -253,8 +269,8 @@ void quant_attention_factors(CsrView<> a, std::type_identity_t<MatrixView<const 
             a, EdgeRanges(a.row_ptr), [&](std::size_t i, std::size_t first, std::size_t last) {
               dispatch(isa, [&](auto level) TESSERA_INLINE_LAMBDA {
                 constexpr std::size_t W = decltype(level)::template lanes<T>();
-                const detail::QuantRowState<W, kHeads, T> state(
-                    states.data() + i * detail::QuantStateLayout<kHeads>::kStep);
+                const detail::QuantRowState<W, kHeads, T> state(states.data() +
+                                                                i * detail::QuantStateLayout<kHeads>::kStep);
                 detail::FlatRun<kHeads, T> run_factor;
                 for (std::size_t e = first; e < last; e += detail::kAttentionRun) {
                   const detail::HeadRun<T> run = in.run(e, last);

@@ -11,6 +11,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/rng.hpp"
+#include "tessera/kernels/quantized_messages.hpp"
 #include "tessera/quant/percentile.hpp"
 #include "tessera/quant/quant_settings.hpp"
 

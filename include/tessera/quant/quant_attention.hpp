@@ -15,10 +15,12 @@
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/kernels/attention.hpp"
 #include "tessera/kernels/attention_codes.hpp"
 #include "tessera/kernels/fake_quantize.hpp"
 #include "tessera/kernels/head_dots.hpp"
 #include "tessera/kernels/quant_attention.hpp"
+#include "tessera/kernels/quantized_messages.hpp"
 #include "tessera/nn/ops/attention.hpp"
 #include "tessera/quant/observer.hpp"
 #include "tessera/quant/percentile.hpp"
@@ -98,7 +100,7 @@ struct HeadMessages {
 
   ValueRange<T> range() const {
     const std::size_t heads = factor.cols();
-    const Array<ValueRange<T>> source = row_ranges(x, heads);
+    const Array<ValueRange<T>> source = source_ranges(x, heads);
     return parallel_reduce(
         a.num_rows, 256, ValueRange<T>{},
         [&](std::size_t begin, std::size_t end) {

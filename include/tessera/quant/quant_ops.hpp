@@ -12,6 +12,7 @@
 #include "tessera/core/adjacency.hpp"
 #include "tessera/core/array.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/kernels/quantized_messages.hpp"
 #include "tessera/nn/ops/add_own.hpp"
 #include "tessera/nn/ops/aggregate.hpp"
 #include "tessera/nn/ops/aggregate_dropped.hpp"

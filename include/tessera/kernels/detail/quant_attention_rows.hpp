@@ -107,9 +107,8 @@ TESSERA_ALWAYS_INLINE void largest_scores(const AttentionInput<T>& in, const Att
   FlatRun<kHeads, T> score;
   FlatVector<W, T> q, best;
   repeat_heads<kHeads>(q, target);
-  unroll<FlatVector<W, T>::kParts>([&](auto c) TESSERA_INLINE_LAMBDA {
-    simd_fill<kLanes, T>(best.part[c], -std::numeric_limits<T>::infinity());
-  });
+  std::fill_n(largest, kHeads, -std::numeric_limits<T>::infinity());
+  repeat_heads<kHeads>(best, largest);
   for (std::size_t e = first; e < last; e += kAttentionRun) {
     const HeadRun<T> run = in.run(e, last);
     row_scores<W, kHeads, T>(in, codes, source, q, run, score, nullptr);
@@ -133,12 +132,13 @@ template <std::size_t W, class T>
 TESSERA_ALWAYS_INLINE void weigh_score(bool shares, const Simd<T, W>& largest, Simd<T, W>& e,
                                        Simd<T, W>& weight) noexcept {
   e -= largest;
-  e = e > T{0} ? Simd<T, W>{} : e;  // a fused multiply-add may differ from the largest by a rounding
+  // Behind the last entry the exponent is anything, and a fused multiply-add may miss the largest by a rounding.
+  e = e > T{0} ? Simd<T, W>{} : e;
   simd_exp_nonpositive<W, T>(e);
   weight = shares ? (e * static_cast<T>(kShareCodes) + kRounder<T>)-kRounder<T> : e;
 }
 
-/// sums[0] += exponentials, sums[1] += weights over entries [first, last), kHeads numbers each.
+/// sums[0] = the exponentials of entries [first, last), sums[1] = their weights, kHeads numbers each.
 template <std::size_t W, std::size_t kHeads, class T>
 TESSERA_ALWAYS_INLINE void share_sums(const AttentionInput<T>& in, const AttentionCodes<T>& codes,
                                       const T* source, const T* target, const T* largest, std::size_t first,
@@ -207,6 +207,71 @@ TESSERA_ALWAYS_INLINE void message_factors(const AttentionInput<T>& in, const At
   if (in.mask.probability > 0) drop_entries<kHeads>(in, static_cast<NodeId>(i), run, false, factor);
 }
 
+/// to[j] += Q(w from[j]).
+template <Real T>
+TESSERA_ALWAYS_INLINE void add_rounded(const ScaleLanes<T>& one, T w, const T* from, std::size_t n,
+                                       T* to) noexcept {
+  for_vectors<T, kQuantBytes>(n, [&one, w, from, to]<std::size_t W>(std::size_t j) TESSERA_INLINE_LAMBDA {
+    Simd<T, W> v, sum, inverse, scale, low, high;
+    simd_load<W, T>(v, from + j);
+    simd_load<W, T>(sum, to + j);
+    one.template load<W>(inverse, low, high);
+    simd_load<W, T>(scale, one.scale);
+    v = (w * v) * inverse;
+    round_clamp_lanes<T, W>(v, low, high);
+    sum += v * scale;
+    simd_store<W, T>(to + j, sum);
+  });
+}
+
+/// to[j] += w from[j].
+template <Real T>
+TESSERA_ALWAYS_INLINE void add_exact(T w, const T* from, std::size_t n, T* to) noexcept {
+  map_vectors(
+      n, to, [w](auto& sum, const auto& old, const auto& v) TESSERA_INLINE_LAMBDA { sum = old + w * v; }, to,
+      from);
+}
+
+/// to[f] += w grad[f] where w x[f] is not clamped.
+template <class T>
+TESSERA_ALWAYS_INLINE void add_passing(const ScaleLanes<T>& grid, bool inclusive, T w, const T* x,
+                                       const T* grad, std::size_t n, T* to) noexcept {
+  for_vectors<T, kQuantBytes>(n, [&]<std::size_t W>(std::size_t f) TESSERA_INLINE_LAMBDA {
+    Simd<T, W> v, g, sum, inverse, low, high;
+    simd_load<W, T>(v, x + f);
+    simd_load<W, T>(g, grad + f);
+    simd_load<W, T>(sum, to + f);
+    grid.template load<W>(inverse, low, high);
+    g *= w;
+    clip_gradient<T, W>(g, (w * v) * inverse, low, high, inclusive);
+    sum += g;
+    simd_store<W, T>(to + f, sum);
+  });
+}
+
+/// The sum of x[f] grad[f] where w x[f] is not clamped; what is clamped may be infinite.
+template <class T>
+TESSERA_ALWAYS_INLINE T passing_dot(const ScaleLanes<T>& grid, bool inclusive, T w, const T* x, const T* grad,
+                                    std::size_t n) noexcept {
+  constexpr std::size_t kLanes = kQuantBytes / sizeof(T);
+  Simd<T, kLanes> sum{};
+  T rest{0};
+  for_vectors<T, kQuantBytes>(n, [&]<std::size_t W>(std::size_t f) TESSERA_INLINE_LAMBDA {
+    Simd<T, W> v, product, inverse, low, high;
+    simd_load<W, T>(v, x + f);
+    simd_load<W, T>(product, grad + f);
+    grid.template load<W>(inverse, low, high);
+    product *= v;
+    clip_gradient<T, W>(product, (w * v) * inverse, low, high, inclusive);
+    if constexpr (W == 1) {
+      rest += product;
+    } else {
+      sum += product;
+    }
+  });
+  return simd_sum<kLanes, T>(sum) + rest;
+}
+
 /// y = sum over entries [first, last) of the messages, rounded where they are.
 template <std::size_t W, std::size_t kHeads, class T>
 TESSERA_ALWAYS_INLINE void quant_messages(const AttentionInput<T>& in, const AttentionCodes<T>& codes,
@@ -240,28 +305,8 @@ TESSERA_ALWAYS_INLINE void quant_messages(const AttentionInput<T>& in, const Att
   }
 }
 
-/// The product of x with the gradient that passes.
-template <class T>
-TESSERA_ALWAYS_INLINE T passing_dot(const ScaleLanes<T>& grid, bool inclusive, T w, const T* x, const T* grad,
-                                    std::size_t count) noexcept {
-  constexpr std::size_t kLanes = kQuantBytes / sizeof(T);
-  Simd<T, kLanes> sum{};
-  T rest{0};
-  for_passing(grid, inclusive, w, x, grad, count,
-              [&]<std::size_t V>(std::size_t f, const Simd<T, V>& g) TESSERA_INLINE_LAMBDA {
-                Simd<T, V> v;
-                simd_load<V, T>(v, x + f);
-                if constexpr (V == 1) {
-                  rest += v * g;
-                } else {
-                  sum += v * g;
-                }
-              });
-  return simd_sum<kLanes, T>(sum) + rest;
-}
-
-/// Over entries [first, last) of row i: sums[0] += alpha ga, sums[1] += s alpha ga, sums[2] += s alpha per head; ga is the
-/// gradient of alpha before dropout, s that of the score by r.
+/// Sums over entries [first, last) of row i, per head: sums[0] = alpha ga, sums[1] = s alpha ga, sums[2] = s alpha; ga is
+/// the gradient of alpha before dropout, s that of the score by r.
 template <std::size_t W, std::size_t kHeads, class T>
 TESSERA_ALWAYS_INLINE void quant_row_sums(const AttentionInput<T>& in, const AttentionCodes<T>& codes,
                                           const T* source, const T* state_of_row, const T* grad,
@@ -278,17 +323,21 @@ TESSERA_ALWAYS_INLINE void quant_row_sums(const AttentionInput<T>& in, const Att
     row_scores<W, kHeads, T>(in, codes, source, state.target, run, score, &steep);
     state.shares(codes.shares, run.count, score, factor);
     steep.fill_overhang(run.count, T{0});
-    head_reduce<W, kHeads>(run, DotTerm<T>{grad}, dot.value);
+    if (!clips || !codes.keep.empty()) {
+      head_reduce<W, kHeads>(run, DotTerm<T>{grad}, dot.value);
+    } else {
+      std::fill_n(dot.value, run.count * kHeads, T{0});
+    }
     if (drops) draw_factors<kHeads>(in, static_cast<NodeId>(i), run, false, drop);
     if (clips) {
       if (drops) multiply_run<kHeads>(run.count, drop, factor);
       const ScaleLanes<T> grid(codes.message, T{1});
       for (std::size_t k = 0; k < run.count; ++k) {
         if (codes.keeps(run.col[k])) continue;
+        prefetch_bytes(run.ahead(k), in.heads * in.width * sizeof(T));
         for (std::size_t h = 0; h < in.heads; ++h) {
-          dot.value[k * kHeads + h] =
-              passing_dot(grid, codes.inclusive(), factor.value[k * kHeads + h], run.row(k) + h * in.width,
-                          grad + h * in.width, in.width);
+          dot.value[k * kHeads + h] = passing_dot(grid, codes.inclusive(), factor.value[k * kHeads + h],
+                                                  run.row(k) + h * in.width, grad + h * in.width, in.width);
         }
       }
     }

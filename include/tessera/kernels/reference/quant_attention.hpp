@@ -5,14 +5,17 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "tessera/core/csr_view.hpp"
+#include "tessera/core/ids.hpp"
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/scalar.hpp"
 #include "tessera/kernels/attention.hpp"
 #include "tessera/kernels/attention_codes.hpp"
 #include "tessera/kernels/edge_dropout.hpp"
+#include "tessera/kernels/fake_quantize.hpp"
 
 namespace tessera::reference {
 
