@@ -14,8 +14,9 @@ import sys
 import numpy as np
 import torch
 from torch.nn import BatchNorm1d, Linear, ReLU, Sequential
-from torch_geometric.nn import (APPNP, ChebConv, EGConv, GATConv, GATv2Conv, GCN2Conv, GINConv, SAGEConv, SGConv,
+from torch_geometric.nn import (APPNP, ChebConv, EGConv, GATConv, GATv2Conv, GCN2Conv, GINConv, PNAConv, SAGEConv, SGConv,
                                 TAGConv)
+from torch_geometric.nn.aggr import Aggregation, VarAggregation
 
 torch.set_default_dtype(torch.float64)
 out = {}
@@ -115,4 +116,48 @@ case("cheb", ChebConv(F_IN, 3, K=3),
      {**{f"convs.0.lins.{k}.weight": f"lins.{k}.weight" for k in range(3)}, "convs.0.bias": "bias"},
      lambda m, x: m(x, undirected, lambda_max=2.0))
 
-np.savez(sys.argv[1], **out)
+
+
+class Deviation(Aggregation):
+    """sqrt(variance + 1e-5): the paper's; PyTorch Geometric's own has no gradient where all messages are equal."""
+
+    def __init__(self):
+        super().__init__()
+        self.var = VarAggregation()
+
+    def forward(self, x, index=None, ptr=None, dim_size=None, dim=-2):
+        return torch.sqrt(self.var(x, index, ptr, dim_size, dim) + 1e-5)
+
+
+def pna(name, towers, width):
+    """PNA keeps a map of [x_i | x_j] per tower; ours are its halves, all towers side by side."""
+    degrees = torch.bincount(torch.tensor(TARGET), minlength=N)
+    module = PNAConv(F_IN, width, ["mean", "min", "max", Deviation()], ["identity", "amplification", "attenuation"],
+                     torch.bincount(degrees), towers=towers)
+    named = dict(module.named_parameters())
+    with torch.no_grad():
+        for k, p in enumerate(sorted(named)):
+            named[p].copy_(numbers(*named[p].shape, seed=10 + k))
+    x = numbers(N, F_IN, seed=1).requires_grad_()
+    y = module(x, edge_index)
+    g = numbers(*y.shape, seed=2)
+    (y * g).sum().backward()
+    out[f"{name}.x"], out[f"{name}.y"] = x.detach().numpy(), y.detach().numpy()
+    out[f"{name}.g"], out[f"{name}.x.grad"] = g.numpy(), x.grad.numpy()
+    for suffix, of in (("", lambda p: p.detach()), (".grad", lambda p: p.grad)):
+        pre = [of(named[f"pre_nns.{t}.0.weight"]).T.numpy() for t in range(towers)]
+        out[f"{name}.pre_dst.weight{suffix}"] = np.concatenate([w[:F_IN] for w in pre], axis=1)
+        out[f"{name}.pre_src.weight{suffix}"] = np.concatenate([w[F_IN:] for w in pre], axis=1)
+        out[f"{name}.post.weight{suffix}"] = np.concatenate(
+            [of(named[f"post_nns.{t}.0.weight"]).T.numpy() for t in range(towers)])
+        for ours, theirs in (("pre", "pre_nns"), ("post", "post_nns")):
+            out[f"{name}.{ours}.bias{suffix}"] = np.concatenate(
+                [of(named[f"{theirs}.{t}.0.bias"]).numpy() for t in range(towers)]).reshape(1, -1)
+        out[f"{name}.lin.weight{suffix}"] = np.ascontiguousarray(of(named["lin.weight"]).T.numpy())
+        out[f"{name}.lin.bias{suffix}"] = of(named["lin.bias"]).numpy().reshape(1, -1)
+
+
+pna("pna", 1, 4)
+pna("pna_towers", 2, 6)
+
+np.savez(sys.argv[1], **{name: np.ascontiguousarray(array) for name, array in out.items()})

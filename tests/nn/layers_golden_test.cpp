@@ -13,6 +13,7 @@
 #include "tessera/nn/layers/gat_conv.hpp"
 #include "tessera/nn/layers/gatv2_conv.hpp"
 #include "tessera/nn/layers/gin_conv.hpp"
+#include "tessera/nn/layers/pna_conv.hpp"
 #include "tessera/nn/layers/sage_conv.hpp"
 #include "tessera/nn/nets/hop_net.hpp"
 #include "tessera/nn/ops/identity_mapping.hpp"
@@ -109,6 +110,17 @@ TEST_CASE("EGC layers equal PyTorch Geometric's, gradients included") {
                               {.heads = 2, .bases = 3, .aggregators = {A::symmetric, A::max, A::mean}});
   check_conv<EgcConv<double>>(golden, "egc_other", 6,
                               {.heads = 3, .bases = 2, .aggregators = {A::sum, A::var, A::min}});
+}
+
+TEST_CASE("PNA equals PyTorch Geometric's, gradients included") {
+  const Golden golden;
+  const CsrGraph graph = golden.graph();
+  const PreparedAdjacency prepared = prepare_adjacency(graph, PnaConv<double>::aggregation({}));
+  const double delta = mean_log_degree(prepared.adjacency().forward);
+  check_conv<PnaConv<double>>(golden, "pna", 4,
+                              {.towers = 1, .divide_input = false, .mean_log_degree = delta});
+  check_conv<PnaConv<double>>(golden, "pna_towers", 6,
+                              {.towers = 2, .divide_input = false, .mean_log_degree = delta});
 }
 
 TEST_CASE("GIN equals PyTorch Geometric's, gradients included") {

@@ -23,7 +23,6 @@
 #include "tessera/kernels/quantized_messages.hpp"
 #include "tessera/nn/ops/attention.hpp"
 #include "tessera/quant/observer.hpp"
-#include "tessera/quant/percentile.hpp"
 #include "tessera/quant/quant_ops.hpp"
 
 namespace tessera {
@@ -139,7 +138,7 @@ void observe_head_messages(ObserverState<T> state, const HeadMessages<T>& messag
                            const QuantSettings& settings) {
   ValueRange<T> seen;
   if (settings.range == RangeRule::percentile) {
-    const ValueRange<float> found = percentile_range(messages, settings.percentile);
+    const ValueRange<float> found = covered_range(messages, settings.percentile);
     seen = {static_cast<T>(found.min), static_cast<T>(found.max)};
   } else {
     seen = messages.range();
@@ -205,12 +204,11 @@ Var attention(QuantScope<C>& s, const Adjacency& a, Var x, Var source_weight, Va
       Tensor<T> factor(edges, heads);
       quant_attention_factors<T>(a.forward, op.source.view(), op.target.view(), options, op.codes(),
                                  op.norm.view(), factor.view());
+      const bool ranks = s.settings().range == RangeRule::percentile;
       const detail::HeadMessages<T> all{
-          a.forward,
-          value,
-          std::as_const(factor).view(),
-          op.keep.span(),
-          {edges * value.cols(), s.settings().sample, s.run().key, s.point_number()}};
+          a.forward, value, std::as_const(factor).view(), op.keep.span(),
+          ranks ? detail::RowSample(edges * value.cols(), s.settings().sample, s.run().key, s.point_number())
+                : detail::RowSample()};
       detail::observe_head_messages<T>(s.state(*messages), all, s.settings());
     }
     if (acts && !s.nothing_seen(*messages)) op.message_grid = s.grid(*messages);
