@@ -35,6 +35,24 @@ AnyModel<> stack(const Options& o, const Sizes& sizes) {
   return Net(stack_options<Net>(o, sizes));
 }
 
+constexpr tessera::SageConv<>::Options kSageMax{.reduce = tessera::Reduce::max};
+constexpr tessera::SageConv<>::Options kSagePool{.reduce = tessera::Reduce::max, .project = true};
+constexpr tessera::SageConv<>::Options kSageGcn{.root_weight = false, .self_loops = true};
+
+template <const tessera::SageConv<>::Options& kConv>
+AnyModel<> sage(const Options& o, const Sizes& sizes) {
+  auto net = stack_options<tessera::SageNet<>>(o, sizes);
+  net.conv = kConv;
+  return tessera::SageNet<>(net);
+}
+
+/// One tower: without linear ends, towers would have to divide what the data has of features and classes.
+AnyModel<> pna(const Options& o, const Sizes& sizes) {
+  auto net = stack_options<tessera::PnaNet<>>(o, sizes);
+  net.conv.towers = 1;
+  return tessera::PnaNet<>(net);
+}
+
 AnyModel<> cluster_gcn(const Options& o, const Sizes& sizes) {
   auto net = stack_options<tessera::ClusterGcnNet<>>(o, sizes);
   net.conv.diag_lambda = o.diag_lambda;
@@ -63,7 +81,7 @@ AnyModel<> gatv2(const Options& o, const Sizes& sizes) {
   return tessera::Gatv2Net<>(net);
 }
 
-/// Networks whose layers are hops or jumps: the sizes alone.
+/// Networks whose layers are hops: the sizes alone.
 template <class Net>
 AnyModel<> plain(const Options& o, const Sizes& sizes) {
   return Net({.in = sizes.features,
@@ -85,12 +103,14 @@ AnyModel<> appnp(const Options& o, const Sizes& sizes) {
                               .seed = sizes.seed});
 }
 
+template <tessera::GcniiVariant kVariant>
 AnyModel<> gcnii(const Options& o, const Sizes& sizes) {
   return tessera::GcniiNet<>({.in = sizes.features,
                               .hidden = o.hidden,
                               .out = sizes.classes,
                               .layers = o.layers,
                               .dropout = o.dropout,
+                              .variant = kVariant,
                               .residual = o.residual,
                               .seed = sizes.seed});
 }
@@ -123,13 +143,14 @@ AnyModel<> gin_ends(const Options& o, const Sizes& sizes) {
   return tessera::GinNet<>(net);
 }
 
-AnyModel<> jumping_lstm(const Options& o, const Sizes& sizes) {
+template <tessera::Jump kJump>
+AnyModel<> jumping(const Options& o, const Sizes& sizes) {
   return tessera::JumpingGcnNet<>({.in = sizes.features,
                                    .hidden = o.hidden,
                                    .out = sizes.classes,
                                    .layers = o.layers,
                                    .dropout = o.dropout,
-                                   .jump = tessera::Jump::lstm,
+                                   .jump = kJump,
                                    .seed = sizes.seed});
 }
 
@@ -172,17 +193,25 @@ struct Entry {
 constexpr std::array kModels{
     Entry{"gcn", stack<tessera::GcnNet<>>},
     Entry{"sage", stack<tessera::SageNet<>>},
+    Entry{"sage-max", sage<kSageMax>},
+    Entry{"sage-pool", sage<kSagePool>},
+    Entry{"sage-gcn", sage<kSageGcn>},
     Entry{"mlp", stack<tessera::MlpNet<>>},
     Entry{"cluster-gcn", cluster_gcn},
     Entry{"gat", gat},
     Entry{"gatv2", gatv2},
     Entry{"appnp", appnp},
-    Entry{"gcnii", gcnii},
+    Entry{"gcnii", gcnii<tessera::GcniiVariant::plain>},
+    Entry{"gcnii-starred", gcnii<tessera::GcniiVariant::starred>},
+    Entry{"gcnii-dense", gcnii<tessera::GcniiVariant::dense>},
     Entry{"gin", stack<tessera::GinNet<>>},
+    Entry{"pna", pna},
+    Entry{"sgconv", plain<tessera::SgConvNet<>>},
     Entry{"tag", plain<tessera::TagNet<>>},
     Entry{"cheb", plain<tessera::ChebNet<>>},
-    Entry{"jumping", plain<tessera::JumpingGcnNet<>>},
-    Entry{"jumping-lstm", jumping_lstm},
+    Entry{"jumping", jumping<tessera::Jump::cat>},
+    Entry{"jumping-max", jumping<tessera::Jump::max>},
+    Entry{"jumping-lstm", jumping<tessera::Jump::lstm>},
     Entry{"gated-gcn", stack<tessera::GatedGcnNet<>>},
     Entry{"gen", ends<tessera::GenNet<>>},
     Entry{"gcn-ends", ends<tessera::GcnNet<>>},

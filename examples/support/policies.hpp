@@ -6,6 +6,10 @@
 #include <string>
 #include <utility>
 
+#include "tessera/distill/distill.hpp"
+#include "tessera/distill/logit.hpp"
+#include "tessera/distill/teacher_outputs.hpp"
+#include "tessera/graph/concepts.hpp"
 #include "tessera/nn/losses/binary_cross_entropy.hpp"
 #include "tessera/nn/losses/cross_entropy.hpp"
 #include "tessera/nn/optim/clip.hpp"
@@ -17,14 +21,23 @@
 
 namespace examples {
 
-/// Softmax or sigmoid cross entropy, whichever the data's labels need.
+/// Softmax or sigmoid cross entropy, whichever the data's labels need; in training beside a teacher's soft targets,
+/// where there is one.
 struct ChosenLoss {
   bool multilabel = false;
+  const tessera::TeacherOutputs* teacher = nullptr;
 
   template <class Ctx>
   tessera::Var operator()(Ctx& ctx, tessera::Var logits, const tessera::Targets& targets) const {
+    if (teacher != nullptr) {
+      return tessera::Distill{*teacher, tessera::Logit{.alpha = 0.9, .temperature = 4}}(ctx, logits, targets);
+    }
     return multilabel ? tessera::BinaryCrossEntropy{}(ctx, logits, targets)
                       : tessera::CrossEntropy{}(ctx, logits, targets);
+  }
+  template <tessera::NodeData D>
+  void check_data(const D& data) const {
+    if (teacher != nullptr) teacher->check_data(data);
   }
 };
 

@@ -125,7 +125,7 @@ QuantSettings QuantChoice::settings(const std::string& method, int bits) const {
   QuantSettings s{.weight_bits = bits, .activation_bits = bits};
   if (method == "nqat") {
     s.noise_rate = rate;
-  } else if (method == "dq") {
+  } else if (method == "dq" || method == "kd-dq") {
     s = bits >= 8 ? tessera::DegreeQuant<8>{}.settings() : tessera::DegreeQuant<4>{}.settings();
     s.weight_bits = s.activation_bits = bits;
     s.p_low = p_low.value_or(s.p_low);
@@ -135,7 +135,7 @@ QuantSettings QuantChoice::settings(const std::string& method, int bits) const {
     s.range = tessera::RangeRule::absolute;
   } else if (method != "qat") {
     throw tessera::ConfigError(
-        tessera::message("no method is called ", method, ", want qat, nqat, dq or ptq"));
+        tessera::message("no method is called ", method, ", want qat, nqat, dq, kd-dq or ptq"));
   }
   if (method != "ptq") {
     s.momentum = momentum.value_or(s.momentum);

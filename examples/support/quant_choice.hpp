@@ -30,7 +30,7 @@ struct QuantChoice {
   bool per_tensor = false;
 
   void add_to(CLI::App& app);
-  /// What `method` (qat, nqat, dq or ptq) at `bits` bits means.
+  /// What `method` (qat, nqat, dq, kd-dq or ptq) at `bits` bits means.
   ///
   /// Errors   ConfigError for another method
   tessera::QuantSettings settings(const std::string& method, int bits) const;

@@ -10,6 +10,7 @@
 
 #include "support/int8_choice.hpp"
 #include "support/train.hpp"
+#include "tessera/distill/run_teacher.hpp"
 #include "tessera/graph/normalization.hpp"
 #include "tessera/io/standardize.hpp"
 #include "tessera/quant/packed_binary.hpp"
@@ -89,7 +90,7 @@ void QuantTable::deploy(Row& row, const tessera::QuantSettings& settings, const 
 }
 
 void QuantTable::train(const std::string& method, int bits, const tessera::Report& report,
-                       const std::vector<int>& ptq_bits) {
+                       const std::vector<int>& ptq_bits, bool teaches) {
   const bool exact = method == "fp32";
   const tessera::QuantSettings settings = exact ? tessera::QuantSettings{} : choice_.settings(method, bits);
   Row row{.name = exact ? method : with_bits(method, bits)};
@@ -100,6 +101,7 @@ void QuantTable::train(const std::string& method, int bits, const tessera::Repor
     after.emplace_back(Row{.name = name}, Row{.name = name + "-integers"});
   }
   RunExtras extras;
+  if (method == "kd-dq") extras.teachers = teachers_;
   if (!exact) {
     extras.make_model = [&](std::uint64_t seed) {
       QuantizedModel made = make_quantized_model(o_, settings, data_, seed);
@@ -110,6 +112,7 @@ void QuantTable::train(const std::string& method, int bits, const tessera::Repor
   extras.after = [&](const tessera::AnyModel<>& model, tessera::RunSummary& run) {
     if (exact) row.model_bytes = model.parameters().num_parameters() * sizeof(float);
     measure(row, model, run);
+    if (teaches) teachers_.push_back(tessera::teacher_outputs(model, data_));
     if (!exact && runs_in_integers(bits)) deploy(integers, settings, model, run);
     for (std::size_t k = 0; k < after.size(); ++k) {
       const tessera::QuantSettings calibrated = choice_.settings("ptq", ptq_bits[k]);
@@ -122,7 +125,7 @@ void QuantTable::train(const std::string& method, int bits, const tessera::Repor
   tessera::Report part = report;
   part.runs.clear();
   train_runs(
-      o_, data_, [] { return tessera::FullGraphSampler{}; }, part, extras);
+      checkpointed(row.name), data_, [] { return tessera::FullGraphSampler{}; }, part, extras);
   finish(std::move(row), part.runs);
   if (!integers.test.empty()) print(integers);
   for (const auto& [fake, run] : after) {
@@ -132,8 +135,14 @@ void QuantTable::train(const std::string& method, int bits, const tessera::Repor
   runs_ = std::move(part.runs);
 }
 
-void QuantTable::train_binary(const tessera::Report& report) {
+Options QuantTable::checkpointed(const std::string& name) const {
   Options o = o_;
+  if (!o.checkpoint.empty()) o.checkpoint += "/" + name;
+  return o;
+}
+
+void QuantTable::train_binary(const tessera::Report& report) {
+  Options o = checkpointed("binary");
   o.lr = o_.lr / 10;
   o.epochs = 5 * o_.epochs;
   tessera::Tensor<float> standard = tessera::Tensor<float>::copy_of(data_.features);

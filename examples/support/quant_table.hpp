@@ -9,6 +9,7 @@
 #include "support/options.hpp"
 #include "support/quant_choice.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/distill/teacher_outputs.hpp"
 #include "tessera/graph/dataset_view.hpp"
 #include "tessera/nn/any_model.hpp"
 #include "tessera/quant/int8_model.hpp"
@@ -25,9 +26,9 @@ class QuantTable {
   QuantTable(const Options& o, const QuantChoice& choice, const tessera::DatasetView& data, bool integers);
 
   /// Trains one method of QuantChoice, or "fp32" with `bits` 32, whose models are then quantised without training at each
-  /// of `ptq_bits`.
+  /// of `ptq_bits` and, if it `teaches`, kept as what they say: the teachers that "kd-dq" learns from.
   void train(const std::string& method, int bits, const tessera::Report& report,
-             const std::vector<int>& ptq_bits = {});
+             const std::vector<int>& ptq_bits = {}, bool teaches = false);
   /// Trains Bi-GCN on standardised features, at a tenth of the rate for five times the epochs as published, and
   /// runs it packed.
   void train_binary(const tessera::Report& report);
@@ -52,6 +53,8 @@ class QuantTable {
   bool runs_in_integers(int bits) const;
   void measure(Row& row, tessera::Metric metric, const Infer& infer) const;
   void measure(Row& row, const tessera::AnyModel<>& model, const tessera::RunSummary& run) const;
+  /// The options of one method: its checkpoints lie in a folder of their own.
+  Options checkpointed(const std::string& name) const;
   void deploy(Row& row, const tessera::QuantSettings& settings, const tessera::AnyModel<>& model,
               const tessera::RunSummary& run);
   void finish(Row row, const std::vector<tessera::RunSummary>& runs);
@@ -62,6 +65,7 @@ class QuantTable {
   const tessera::DatasetView& data_;
   bool wants_integers_;
   tessera::Int8Model int8_;
+  std::vector<tessera::TeacherOutputs> teachers_;  ///< one per run
   std::vector<tessera::ReportField> fields_;
   std::vector<tessera::RunSummary> runs_;
 };

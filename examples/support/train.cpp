@@ -40,7 +40,8 @@ void train_once(const Options& o, std::size_t run, const tessera::DatasetView& d
   tessera::AnyModel<> model = extras.make_model
                                   ? extras.make_model(seed)
                                   : make_model(o, data.num_features(), data.num_classes(), seed);
-  tessera::Trainer trainer{model, std::move(sampler), ChosenLoss{data.multilabel()},
+  const ChosenLoss loss{data.multilabel(), extras.teachers.empty() ? nullptr : &extras.teachers[run]};
+  tessera::Trainer trainer{model, std::move(sampler), loss,
                            tessera::Adam{.lr = o.lr, .weight_decay = o.weight_decay},
                            tessera::PrefetchOptions{}};
   Maybe<tessera::ConsoleProgress> progress;

@@ -4,8 +4,10 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <span>
 
 #include "support/options.hpp"
+#include "tessera/distill/teacher_outputs.hpp"
 #include "tessera/graph/dataset_view.hpp"
 #include "tessera/nn/any_model.hpp"
 #include "tessera/sampling/any_sampler.hpp"
@@ -28,6 +30,8 @@ class Timer {
 struct RunExtras {
   /// The model of a seed, instead of the options'.
   std::function<tessera::AnyModel<>(std::uint64_t seed)> make_model = {};
+  /// Who teaches each run beside the labels; empty: nobody.
+  std::span<const tessera::TeacherOutputs> teachers = {};
   /// The models keep histories, which are made exact before the first epoch and after each.
   bool refresh_history = false;
   /// False where the tables are those an earlier run left.
