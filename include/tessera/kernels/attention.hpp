@@ -176,21 +176,22 @@ void attention_forward(const CsrView<>& a, const AttentionInput<T>& in, const Sc
   }
 }
 
-/// What one group of heads needs of every row in backward; see RowStateLayout.
-template <std::size_t kHeads, class T>
+/// What one group of heads needs of every row, side by side as Layout has it: target (null: 0), the columns of norm, c = 0.
+template <class Layout, std::size_t kHeads, class T>
 Array<T> attention_states(const T* target, MatrixView<const T> norm, std::size_t first_head,
                           std::size_t heads) {
-  using Layout = RowStateLayout<kHeads>;
-  const std::size_t total_heads = norm.cols() / 2;
+  constexpr std::size_t kNorms = (Layout::kInner - Layout::kLargest) / kHeads;
+  const std::size_t total_heads = norm.cols() / kNorms;
   Array<T> states(norm.rows() * Layout::kStep);
   parallel_for(norm.rows(), 2048, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
       T* const to = states.data() + i * Layout::kStep;
       for (std::size_t h = 0; h < kHeads; ++h) {
-        const bool real = h < heads;
         to[Layout::kTarget + h] = target == nullptr ? T{0} : target[i * kHeads + h];
-        to[Layout::kLargest + h] = real ? norm(i, first_head + h) : T{0};
-        to[Layout::kInverse + h] = real ? norm(i, total_heads + first_head + h) : T{0};
+        for (std::size_t n = 0; n < kNorms; ++n) {
+          to[Layout::kLargest + n * kHeads + h] =
+              h < heads ? norm(i, n * total_heads + first_head + h) : T{0};
+        }
         to[Layout::kInner + h] = T{0};
       }
     }
@@ -367,7 +368,8 @@ void attention_sum_backward(CsrView<> a, CsrView<> transpose, std::type_identity
         Array<T> source_storage, target_storage;
         const T* const p = detail::packed_heads<kHeads>(source, first, heads, source_storage);
         const T* const q = detail::packed_heads<kHeads>(target, first, heads, target_storage);
-        Array<T> states = detail::attention_states<kHeads, T>(q, norm, first, heads);
+        Array<T> states =
+            detail::attention_states<detail::RowStateLayout<kHeads>, kHeads, T>(q, norm, first, heads);
         const auto rows = detail::attention_input<T>(a, x, options, group, first, heads);
         detail::attention_row_backward<kHeads, T>(a, rows, p, grad_y, first, states, grad_target);
         const auto columns = detail::attention_input<T>(transpose, grad_y, options, group, first, heads);

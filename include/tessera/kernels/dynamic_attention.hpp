@@ -237,7 +237,7 @@ void dynamic_attention_sum_backward(
         constexpr std::size_t kHeads = k();
         using Layout = detail::RowStateLayout<kHeads>;
         const std::size_t at = first * width;
-        Array<T> states = detail::attention_states<kHeads, T>(nullptr, norm, first, heads);
+        Array<T> states = detail::attention_states<Layout, kHeads, T>(nullptr, norm, first, heads);
         const auto in = detail::attention_input<T>(a, left, options, group, first, heads);
         const detail::DynamicScore<kHeads, T> score{right.data() + at, right.stride(), weight.data() + at};
         const EdgeRanges rows(a.row_ptr);

@@ -61,37 +61,14 @@ void check_quant_attention(std::string_view operation, const CsrView<>& a, Matri
   check_codes(operation, "message", codes.message);
 }
 
-/// What one group of heads needs of every row; see QuantStateLayout. c is 0.
-template <std::size_t kHeads, class T>
-Array<T> quant_attention_states(const T* target, MatrixView<const T> norm, std::size_t first_head,
-                                std::size_t heads) {
-  using Layout = QuantStateLayout<kHeads>;
-  const std::size_t total_heads = norm.cols() / 3;
-  Array<T> states(norm.rows() * Layout::kStep);
-  parallel_for(norm.rows(), 2048, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      T* const to = states.data() + i * Layout::kStep;
-      for (std::size_t h = 0; h < kHeads; ++h) {
-        const bool real = h < heads;
-        to[Layout::kTarget + h] = target[i * kHeads + h];
-        to[Layout::kLargest + h] = real ? norm(i, first_head + h) : T{0};
-        to[Layout::kInverse + h] = real ? norm(i, total_heads + first_head + h) : T{0};
-        to[Layout::kWeight + h] = real ? norm(i, 2 * total_heads + first_head + h) : T{0};
-        to[Layout::kInner + h] = T{0};
-      }
-    }
-  });
-  return states;
-}
-
 /// A matrix of rows that hold nothing.
 template <class T>
 MatrixView<T> no_columns(std::size_t rows) noexcept {
   return MatrixView<T>(nullptr, rows, 0, 0);
 }
 
-/// Calls part(level, row, first, last, to, sums) for all entries of every row, hubs in parts: `to` are `columns` numbers of
-/// the row of y, `sums` N others; both are overwritten. Parts of y are added up, those of `sums` combined; finish(row, sums)
+/// Calls part(level, row, first, last, to, sums) for all entries of every row, hubs in parts: `to` is the
+/// row of y, `sums` N numbers more; both are overwritten. Parts of y are added up, those of `sums` combined; finish(row, sums)
 /// comes last.
 template <std::size_t N, class T, class Part, class Combine, class Finish>
 void fold_head_rows(const CsrView<>& a, MatrixView<T> y, const Part& part, const Combine& combine,
@@ -223,7 +200,8 @@ void quant_attention_sum(CsrView<> a, std::type_identity_t<MatrixView<const T>> 
     Array<T> source_storage, target_storage;
     const T* const p = detail::packed_heads<kHeads>(source, first_head, heads, source_storage);
     const T* const q = detail::packed_heads<kHeads>(target, first_head, heads, target_storage);
-    const Array<T> states = detail::quant_attention_states<kHeads, T>(q, norm, first_head, heads);
+    const Array<T> states =
+        detail::attention_states<detail::QuantStateLayout<kHeads>, kHeads, T>(q, norm, first_head, heads);
     const auto in = detail::attention_input<T>(a, x, options, group, first_head, heads);
     const std::size_t columns = heads * in.width;
     detail::fold_head_rows<1, T>(
@@ -263,7 +241,8 @@ void quant_attention_factors(CsrView<> a, std::type_identity_t<MatrixView<const 
         Array<T> source_storage, target_storage;
         const T* const p = detail::packed_heads<kHeads>(source, first_head, heads, source_storage);
         const T* const q = detail::packed_heads<kHeads>(target, first_head, heads, target_storage);
-        const Array<T> states = detail::quant_attention_states<kHeads, T>(q, norm, first_head, heads);
+        const Array<T> states =
+            detail::attention_states<detail::QuantStateLayout<kHeads>, kHeads, T>(q, norm, first_head, heads);
         const auto in = detail::attention_input<T>(a, source, options, group, first_head, heads);
         detail::for_each_row_piece(
             a, EdgeRanges(a.row_ptr), [&](std::size_t i, std::size_t first, std::size_t last) {
@@ -326,7 +305,8 @@ void quant_attention_backward(CsrView<> a, CsrView<> transpose, std::type_identi
         Array<T> source_storage, target_storage;
         const T* const p = detail::packed_heads<kHeads>(source, first_head, heads, source_storage);
         const T* const q = detail::packed_heads<kHeads>(target, first_head, heads, target_storage);
-        Array<T> states = detail::quant_attention_states<kHeads, T>(q, norm, first_head, heads);
+        Array<T> states =
+            detail::attention_states<detail::QuantStateLayout<kHeads>, kHeads, T>(q, norm, first_head, heads);
         const auto rows = detail::attention_input<T>(a, x, options, group, first_head, heads);
         const std::size_t column = first_head * rows.width;
         const std::size_t columns = heads * rows.width;

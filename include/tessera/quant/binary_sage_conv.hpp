@@ -23,7 +23,7 @@
 
 namespace tessera {
 
-/// How binary a network is: the stages of a cascade in which every stage teaches the next one; the last two start with its weights.
+/// How binary a network is: the stages of a cascade. Each teaches the next; the last two start with their teacher's weights.
 enum class BinaryStage {
   real,    ///< full precision: the first teacher
   smooth,  ///< stage 1: rows pass tanh
