@@ -25,6 +25,7 @@
 #include "tessera/sampling/control_variate_sampler.hpp"
 #include "tessera/sampling/full_graph_sampler.hpp"
 #include "tessera/sampling/prefetch_loader.hpp"
+#include "tessera/train/infer.hpp"
 #include "tessera/train/trainer.hpp"
 
 using namespace tessera;
@@ -84,6 +85,28 @@ TEST_CASE("A run on one part is a run on the whole graph", "[history][trainer]")
   // The same sums under the same masks; a dozen steps of Adam carry roundings of a few 1e-7 on.
   for (std::size_t i = 0; i < whole.size(); ++i)
     CHECK(std::abs(whole[i] - part[i]) <= 2e-4 * (1 + std::abs(whole[i])));
+}
+
+TEST_CASE("Inference through histories reads features by their entries, with the bits of the model inside",
+          "[history][trainer]") {
+  const Dataset& data = bags();
+  const AnyModel<> model = plain(0);
+  const AnyModel<> kept = with_history(PullHistory{}, 0);
+  const PreparedAdjacency whole =
+      prepare_adjacency(data.graph.view(), data.graph.symmetric, model.aggregation());
+  const SparseFeatures entries(data.features);
+  const Tensor<float> want = infer(model, whole.adjacency(), data.features, {}, &entries);
+  // Rows of zeros beside the entries: whoever reads these instead finds other logits.
+  const Tensor<float> nothing = Tensor<float>::zeros(kNodes, 120);
+  const Tensor<float> got = infer(kept, whole.adjacency(), nothing.view(), {}, &entries);
+  const Tensor<float> dense = infer(kept, whole.adjacency(), data.features);
+  REQUIRE(got.cols() == want.cols());
+  for (std::size_t i = 0; i < kNodes; ++i) {
+    for (std::size_t j = 0; j < want.cols(); ++j) {
+      CHECK(got(i, j) == want(i, j));
+      CHECK(std::abs(dense(i, j) - want(i, j)) <= 1e-5f * (1 + std::abs(want(i, j))));
+    }
+  }
 }
 
 TEST_CASE("Every method learns, the same bits for any number of threads", "[history][trainer]") {

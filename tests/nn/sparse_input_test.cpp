@@ -51,17 +51,12 @@ double difference(MatrixView<const double> a, MatrixView<const double> b) {
 /// Logits and gradients (of the logits' weighted sum) are those of the dense matrix. Sums of at most 40 terms of size
 /// about 1 in another order differ by 40 roundings of 1e-16 each, some layers deep.
 template <class M>
-void check_same(M model, const std::string& name) {
+void check_same(M model, const std::string& name, const std::vector<Adjacency>& levels) {
   INFO(name);
   REQUIRE(accepts_sparse_input(model));
   const OwnedAdjacency words = bags();
   const Tensor<double> x = dense(words.forward.view());
-  // A level that keeps fewer rows, then square ones.
-  const OwnedAdjacency first = random_block(kTargets, kSources, 4, 3);
-  const OwnedAdjacency later = random_block(kTargets, kTargets, 4, 5);
-  std::vector<Adjacency> levels(model.num_layers(), later.view());
-  levels.front() = first.view();
-  const Tensor<double> cotangent = random_matrix<double>(kTargets, 3, 9);
+  const Tensor<double> cotangent = random_matrix<double>(levels.back().num_dst(), 3, 9);
   const SparseInput input{words.view(), {}, kSources};
 
   Tape<double> tape;
@@ -89,6 +84,16 @@ void check_same(M model, const std::string& name) {
   const Var inferred = model.forward(ctx, AdjacencyStack(levels), ctx.input(input), Pass{});
   // Not the same bits: training may aggregate before it multiplies where a block has few targets.
   CHECK(difference(ctx.value(inferred), MatrixView<const double>(tape.value(got))) < 1e-12);
+}
+
+/// The same on a level that keeps fewer rows, then square ones.
+template <class M>
+void check_same(M model, const std::string& name) {
+  const OwnedAdjacency first = random_block(kTargets, kSources, 4, 3);
+  const OwnedAdjacency later = random_block(kTargets, kTargets, 4, 5);
+  std::vector<Adjacency> levels(model.num_layers(), later.view());
+  levels.front() = first.view();
+  check_same(std::move(model), name, levels);
 }
 
 /// A training step, with every dropout drawn, reads no element of the input, forwards or backwards.
@@ -236,11 +241,30 @@ TEST_CASE("Dropout of a sparse input drops its entries in products, forwards and
   }
 }
 
+TEST_CASE("Networks of samplers take entries on the blocks these make", "[nn][sparse]") {
+  const OwnedAdjacency targets = random_block(kTargets, kSources, 4, 3);
+  const OwnedAdjacency square = random_block(kSources, kSources, 4, 5);
+  check_same(PprgoNet<double>({.in = kWords, .hidden = 8, .out = 3, .seed = 1}), "PPRGo", {targets.view()});
+  using Shadow = ShadowNet<SageConv<double>>;
+  check_same(Shadow({.in = kWords, .hidden = 8, .out = 3, .layers = 2, .pooling = Pooling::mean, .seed = 1}),
+             "shaDow", {square.view(), targets.view()});
+  check_same(RevSageNet<double>({.in = kWords, .hidden = 8, .out = 3, .layers = 2, .seed = 1}), "reversible",
+             {square.view()});
+  const OwnedAdjacency later = random_block(kTargets, kTargets, 4, 6);
+  for (const char* arch : {"0-1", "1-2"}) {
+    check_same(GraphSaintNet<double>({.in = kWords, .hidden = 8, .out = 3, .arch = arch, .seed = 1}), arch,
+               {targets.view(), later.view(), later.view()});
+  }
+}
+
 TEST_CASE("Networks that do more with their features than multiply them say so", "[nn][sparse]") {
   CHECK_FALSE(accepts_sparse_input(GinNet<>({.in = 8, .out = 3})));
   CHECK_FALSE(accepts_sparse_input(SageNet<>({.in = 8, .out = 3, .conv = {.reduce = Reduce::max}})));
   CHECK_FALSE(accepts_sparse_input(GcnNet<>({.in = 16, .hidden = 16, .out = 3, .residual = true})));
   CHECK_FALSE(accepts_sparse_input(GcnNet<>({.in = 8, .out = 3, .node_dropout = 0.1f})));
+  CHECK_FALSE(accepts_sparse_input(ShadowNet<GinConv<>>({.in = 8, .out = 3})));
+  CHECK_FALSE(accepts_sparse_input(GraphSaintNet<>({.in = 8, .out = 3, .arch = "2"})));
+  CHECK_FALSE(accepts_sparse_input(GraphSaintNet<>({.in = 8, .hidden = 8, .out = 3})));
   CHECK(accepts_sparse_input(AnyModel<>(GcnNet<>({.in = 8, .out = 3}))));
   CHECK_FALSE(accepts_sparse_input(AnyModel<>(GinNet<>({.in = 8, .out = 3}))));
 }

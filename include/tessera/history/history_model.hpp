@@ -130,19 +130,22 @@ class HistoryModel {
   /// Inference over a whole graph, which makes every table exact for the present weights: what `infer` runs. None
   /// where the tables belong to another graph, or the graph has other nodes.
   ///
+  /// `entries`, where the caller has them, are the features by their entries, read in their place without a budget.
   /// Shapes   adjacency [N, N], features [N, F_in] -> [N, C]
   /// Units    memory_budget in bytes of activations beside the tables; 0 = as many as it takes
   /// Cost     as `infer`; with a budget, layers read their inputs from the tables, rounded as those are
   /// Errors   ConfigError naming the bytes if the budget does not hold the inputs of one row, or blocks of rows would
   ///          change the result (norms over all rows)
   std::optional<Tensor<Scalar>> infer_layers(const Adjacency& adjacency, MatrixView<const float> features,
-                                             std::size_t memory_budget) const {
+                                             std::size_t memory_budget,
+                                             const SparseInput* entries = nullptr) const {
     if (adjacency.num_dst() != store_->num_nodes()) return std::nullopt;
     const std::uint64_t graph = graph_key(adjacency.forward);
     if (graph_.value_or(graph) != graph) return std::nullopt;
     graph_ = graph;
     store_->begin_step();
-    return detail::LayerSweep<M>{model_, *store_, P::kSendsGradients}.run(adjacency, features, memory_budget);
+    return detail::LayerSweep<M>{model_, *store_, P::kSendsGradients}.run(adjacency, features, entries,
+                                                                          memory_budget);
   }
 
  private:

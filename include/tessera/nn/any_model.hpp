@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "tessera/nn/autograd/sparse_input.hpp"
 #include "tessera/nn/concepts.hpp"
 
 namespace tessera {
@@ -36,7 +37,7 @@ struct LayeredInterface : TrainableInterface<T> {
   virtual Var layer(Tape<T>& ctx, std::size_t l, const Adjacency& a, Var x, const Pass& pass) const = 0;
   virtual Var layer(NoTape<T>& ctx, std::size_t l, const Adjacency& a, Var x, const Pass& pass) const = 0;
   virtual std::optional<Tensor<T>> infer_layers(const Adjacency& a, MatrixView<const float> x,
-                                                std::size_t budget) const = 0;
+                                                std::size_t budget, const SparseInput* entries) const = 0;
   virtual bool keeps_history() const = 0;
   virtual void keep_for(const Adjacency& a) const = 0;
 };
@@ -77,10 +78,10 @@ struct LayeredHolder final : TrainableHolder<LayeredInterface<typename M::Scalar
   Var layer(NoTape<T>& ctx, std::size_t l, const Adjacency& a, Var x, const Pass& pass) const override {
     return this->model.layer(ctx, l, a, x, pass);
   }
-  std::optional<Tensor<T>> infer_layers(const Adjacency& a, MatrixView<const float> x,
-                                        std::size_t budget) const override {
-    if constexpr (requires { this->model.infer_layers(a, x, budget); }) {
-      return this->model.infer_layers(a, x, budget);
+  std::optional<Tensor<T>> infer_layers(const Adjacency& a, MatrixView<const float> x, std::size_t budget,
+                                        const SparseInput* entries) const override {
+    if constexpr (requires { this->model.infer_layers(a, x, budget, entries); }) {
+      return this->model.infer_layers(a, x, budget, entries);
     } else {
       return std::nullopt;
     }
@@ -140,9 +141,9 @@ class AnyModel : public detail::ErasedModel<detail::LayeredInterface<T>, T> {
     return this->held_->layer(ctx, l, a, x, pass);
   }
   /// Logits of a whole graph where the model inside passes over it itself (HistoryModel); none elsewhere.
-  std::optional<Tensor<T>> infer_layers(const Adjacency& a, MatrixView<const float> x,
-                                        std::size_t budget) const {
-    return this->held_->infer_layers(a, x, budget);
+  std::optional<Tensor<T>> infer_layers(const Adjacency& a, MatrixView<const float> x, std::size_t budget,
+                                        const SparseInput* entries = nullptr) const {
+    return this->held_->infer_layers(a, x, budget, entries);
   }
   /// Whether the model inside keeps what its layers computed; if so, `keep_for` tells it of which graph.
   bool keeps_history() const { return this->held_->keeps_history(); }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -20,6 +21,7 @@
 #include "tessera/graph/row_block.hpp"
 #include "tessera/graph/sparse_features.hpp"
 #include "tessera/kernels/rows.hpp"
+#include "tessera/nn/autograd/sparse_input.hpp"
 #include "tessera/nn/concepts.hpp"
 #include "tessera/train/concepts.hpp"
 #include "tessera/train/spill.hpp"
@@ -163,9 +165,13 @@ Tensor<typename M::Scalar> infer(const M& model, const Adjacency& adjacency, Mat
     throw ShapeError(
         message("infer: features has ", features.cols(), " columns, the model wants ", model.in_features()));
   }
+  std::optional<SparseInput> sparse;
+  if (entries != nullptr && options.memory_budget == 0 && accepts_sparse_input(model))
+    sparse = SparseInput{entries->adjacency(), {}, n};
+  const SparseInput* const first_input = sparse ? &*sparse : nullptr;
   // A model that keeps its layers' outputs passes over the graph itself.
-  if constexpr (requires { model.infer_layers(adjacency, features, options.memory_budget); }) {
-    if (auto logits = model.infer_layers(adjacency, features, options.memory_budget))
+  if constexpr (requires { model.infer_layers(adjacency, features, options.memory_budget, first_input); }) {
+    if (auto logits = model.infer_layers(adjacency, features, options.memory_budget, first_input))
       return *std::move(logits);
   }
   if (options.memory_budget != 0 && !options.spill.empty()) {
@@ -186,9 +192,8 @@ Tensor<typename M::Scalar> infer(const M& model, const Adjacency& adjacency, Mat
   Tensor<T> hidden;
   NoTape<T> ctx;
   std::size_t l = 0;
-  if (entries != nullptr && options.memory_budget == 0 && accepts_sparse_input(model)) {
-    const Var x = ctx.input(SparseInput{entries->adjacency(), {}, n});
-    hidden = ctx.take(model.layer(ctx, l++, adjacency, x, Pass{}));
+  if (sparse) {
+    hidden = ctx.take(model.layer(ctx, l++, adjacency, ctx.input(*sparse), Pass{}));
     ctx.rewind();
   }
   for (; l < model.num_layers(); ++l) {

@@ -18,6 +18,7 @@
 #include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/rows.hpp"
+#include "tessera/nn/autograd/sparse_input.hpp"
 #include "tessera/nn/concepts.hpp"
 
 namespace tessera::detail {
@@ -39,7 +40,9 @@ struct LayerSweep {
     }
   };
 
-  Tensor<T> run(const Adjacency& a, MatrixView<const float> features, std::size_t budget) const {
+  /// `entries` may be null: the features by their entries.
+  Tensor<T> run(const Adjacency& a, MatrixView<const float> features, const SparseInput* entries,
+                std::size_t budget) const {
     const std::size_t layers = model.num_layers();
     Tensor<T> out;
     for (std::size_t l = 0; l < layers; ++l) {
@@ -47,7 +50,7 @@ struct LayerSweep {
       const bool last = l + 1 == layers;
       const bool keep = !last || keeps_logits;
       if (budget == 0) {
-        out = whole_layer(l, a, features, std::move(out));
+        out = whole_layer(l, a, features, entries, std::move(out));
         if (keep) drift = keep_rows(l + 1, 0, std::as_const(out).view());
       } else {
         Tensor<T> logits;
@@ -60,10 +63,12 @@ struct LayerSweep {
   }
 
   Tensor<T> whole_layer(std::size_t l, const Adjacency& a, MatrixView<const float> features,
-                        Tensor<T> in) const {
+                        const SparseInput* entries, Tensor<T> in) const {
     NoTape<T> ctx;
     Var x;
-    if constexpr (std::is_same_v<T, float>) {
+    if (l == 0 && entries != nullptr) {
+      x = ctx.input(*entries);
+    } else if constexpr (std::is_same_v<T, float>) {
       x = ctx.input(l == 0 ? features : std::as_const(in).view());
     } else {
       if (l == 0) in = converted(features);

@@ -64,6 +64,11 @@ class GraphSaintConv {
   /// Columns of the output.
   std::size_t out_features() const noexcept { return options_.sum ? out_ : out_ * (options_.order + 1); }
 
+  /// Whether its input meets nothing but products with weights: no hop is aggregated before them.
+  bool multiplies_input() const noexcept {
+    return options_.order == 0 || (options_.order == 1 && out_ < in_);
+  }
+
   /// Errors   ShapeError if the order is 2 or more and the adjacency is not square
   template <class Ctx>
   Var operator()(Ctx& ctx, const ParameterBlock<T>& block, const Adjacency& a, Var x) const {

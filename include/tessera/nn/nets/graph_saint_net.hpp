@@ -75,6 +75,7 @@ class GraphSaintNet {
   std::size_t in_features() const noexcept { return options_.in; }
   std::size_t out_features() const noexcept { return options_.out; }
   const Options& options() const noexcept { return options_; }
+  bool accepts_sparse_input() const noexcept { return convs_.front().multiplies_input(); }
 
   /// Logits of the last level's destinations.
   ///

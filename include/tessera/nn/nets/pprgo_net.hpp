@@ -63,6 +63,7 @@ class PprgoNet {
   std::size_t in_features() const noexcept { return options_.in; }
   std::size_t out_features() const noexcept { return options_.out; }
   const Options& options() const noexcept { return options_; }
+  bool accepts_sparse_input() const noexcept { return mlp_.accepts_sparse_input(); }
 
   /// Logits of the targets of a batch of scores.
   ///

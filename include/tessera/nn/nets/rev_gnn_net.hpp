@@ -83,6 +83,7 @@ class RevGnnNet {
   std::size_t in_features() const noexcept { return options_.in; }
   std::size_t out_features() const noexcept { return options_.out; }
   const Options& options() const noexcept { return options_; }
+  bool accepts_sparse_input() const noexcept { return true; }
 
   template <class Ctx>
   Var forward(Ctx& ctx, AdjacencyStack adjacencies, Var x, const Pass& pass) const {

@@ -102,6 +102,7 @@ class ShadowNet {
   std::size_t in_features() const noexcept { return options_.in; }
   std::size_t out_features() const noexcept { return options_.out; }
   const Options& options() const noexcept { return options_; }
+  bool accepts_sparse_input() const noexcept { return detail::multiplies_input<Conv>(options_.conv); }
 
   /// Logits of the targets.
   ///
