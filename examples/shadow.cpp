@@ -11,11 +11,13 @@
 #include <cmath>
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "support/policies.hpp"
 #include "support/program.hpp"
+#include "tessera/graph/sparse_features.hpp"
 #include "tessera/nn/nets/shadow_net.hpp"
 #include "tessera/nn/optim/adam.hpp"
 #include "tessera/sampling/any_sampler.hpp"
@@ -73,12 +75,13 @@ tessera::AnySampler make_sampler(const ShadowOptions& s, const tessera::GraphRef
 
 /// The metric of one role, on graphs cut out of the whole graph.
 tessera::Score score(const tessera::ShadowNet<>& model, const ShadowOptions& s,
-                     const tessera::DatasetView& data, tessera::Role role, tessera::Metric metric) {
+                     const tessera::DatasetView& data, const tessera::SparseFeatures* entries,
+                     tessera::Role role, tessera::Metric metric) {
   const tessera::Array<tessera::NodeId> targets = data.nodes(role);
   if (targets.empty()) return {};
   const tessera::SampleSource source{data.graph.view(), data.graph.symmetric, targets};
   const tessera::Tensor<float> logits =
-      infer_targets(model, make_sampler(s, data.graph, targets), source, data.features);
+      infer_targets(model, make_sampler(s, data.graph, targets), source, data.features, 0, entries);
   tessera::Tensor<float> all = tessera::Tensor<float>::zeros(data.num_nodes(), data.num_classes());
   for (std::size_t t = 0; t < targets.size(); ++t)
     std::copy(logits.row(t).begin(), logits.row(t).end(), all.row(targets[t]).begin());
@@ -109,6 +112,9 @@ int main(int argc, char** argv) {
         const tessera::AnySampler sampler = make_sampler(s, graph, train);
         report.seconds.precompute = timer.seconds();
         report.additions = {{"scope", s.scope}, {"pooling", s.pooling}};
+        std::optional<tessera::SparseFeatures> entries;
+        if (estimated_density(data.features) < tessera::FitOptions{}.sparse_below)
+          entries.emplace(data.features);
         for (std::size_t run = 0; run < o.runs; ++run) {
           const std::uint64_t seed = o.seed + run;
           tessera::ShadowNet<> model({.in = data.num_features(),
@@ -132,9 +138,10 @@ int main(int argc, char** argv) {
           const examples::Timer inference;
           const tessera::Metric metric =
               data.multilabel() ? tessera::Metric::micro_f1 : tessera::Metric::accuracy;
-          fit.evaluation.train = score(model, s, data, tessera::Role::train, metric);
-          fit.evaluation.val = score(model, s, data, tessera::Role::val, metric);
-          fit.evaluation.test = score(model, s, data, tessera::Role::test, metric);
+          const tessera::SparseFeatures* const sparse = entries ? &*entries : nullptr;
+          fit.evaluation.train = score(model, s, data, sparse, tessera::Role::train, metric);
+          fit.evaluation.val = score(model, s, data, sparse, tessera::Role::val, metric);
+          fit.evaluation.test = score(model, s, data, sparse, tessera::Role::test, metric);
           fit.metric = metric;
           report.seconds.train += fit.seconds_train;
           report.seconds.infer += inference.seconds();

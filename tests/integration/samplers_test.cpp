@@ -126,18 +126,24 @@ TEST_CASE("infer_targets with all neighbours equals inference on the whole graph
   const NeighborSampler sampler({.fanouts = {-1, -1}, .batches = {.batch_size = 100}});
   const Array<NodeId> test = planted().nodes(Role::test);
   const SampleSource source{planted().graph.view(), planted().graph.symmetric, test};
-  const Tensor<float> got = infer_targets(model, sampler, source, planted().features.view());
   const Tensor<float> want = infer(model, planted());
-  double largest = 0;
-  double difference = 0;
-  for (std::size_t t = 0; t < test.size(); ++t) {
-    for (std::size_t f = 0; f < kClasses; ++f) {
-      largest = std::max(largest, static_cast<double>(std::abs(want(test[t], f))));
-      difference = std::max(difference, static_cast<double>(std::abs(got(t, f) - want(test[t], f))));
+  const auto check = [&](const Tensor<float>& got) {
+    double largest = 0;
+    double difference = 0;
+    for (std::size_t t = 0; t < test.size(); ++t) {
+      for (std::size_t f = 0; f < kClasses; ++f) {
+        largest = std::max(largest, static_cast<double>(std::abs(want(test[t], f))));
+        difference = std::max(difference, static_cast<double>(std::abs(got(t, f) - want(test[t], f))));
+      }
     }
-  }
-  // Rows are added in another order: two layers of sums of some tens of terms.
-  CHECK(difference <= 200 * 0x1p-24 * largest);
+    // Rows are added in another order: two layers of sums of some tens of terms.
+    CHECK(difference <= 200 * 0x1p-24 * largest);
+  };
+  check(infer_targets(model, sampler, source, planted().features.view()));
+  // By their entries, beside rows of zeros that nobody may read.
+  const SparseFeatures entries(planted().features.view());
+  const Tensor<float> zeros = Tensor<float>::zeros(planted().num_nodes(), kFeatures);
+  check(infer_targets(model, sampler, source, zeros.view(), 0, &entries));
   const SampleSource nobody{planted().graph.view(), true, {}};
   CHECK(infer_targets(model, sampler, nobody, planted().features.view()).rows() == 0);
   REQUIRE_THROWS_AS(infer_targets(model, sampler, source, planted().features.view().middle_rows(0, 5)),
