@@ -105,6 +105,13 @@ TESSERA_TARGET_AMX_BF16 inline void bf16_block_amx(const Bf16Block& given) noexc
   __asm__ volatile("" ::: "memory");
 }
 
+// Arrays of registers stay registers only where loops over them are unrolled.
+#if defined(__clang__)
+#define TESSERA_UNROLL _Pragma("unroll")
+#else
+#define TESSERA_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 TESSERA_TARGET_BF16 inline void bf16_block_pairs(const Bf16Block& given) noexcept {
   constexpr std::size_t kRows = 8;
   const Bf16Block b = given;
@@ -112,6 +119,7 @@ TESSERA_TARGET_BF16 inline void bf16_block_pairs(const Bf16Block& given) noexcep
   for (std::size_t i = 0; i < kBf16Block; i += kRows) {
     __m512 sum[kRows][2];
     float* const c = b.c + i * b.ldc;
+    TESSERA_UNROLL
     for (std::size_t r = 0; r < kRows; ++r) {
       sum[r][0] = b.add ? _mm512_loadu_ps(c + r * b.ldc) : _mm512_setzero_ps();
       sum[r][1] = b.add ? _mm512_loadu_ps(c + r * b.ldc + 16) : _mm512_setzero_ps();
@@ -124,6 +132,7 @@ TESSERA_TARGET_BF16 inline void bf16_block_pairs(const Bf16Block& given) noexcep
       for (std::size_t k = 0; k < kBf16Block / 2; ++k) {
         const auto low = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + k * kBf16Block));
         const auto high = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + kBf16Tile + k * kBf16Block));
+        TESSERA_UNROLL
         for (std::size_t r = 0; r < kRows; ++r) {
           std::int32_t pair;
           __builtin_memcpy(&pair, a + r * stride + 2 * k, sizeof pair);
@@ -133,6 +142,7 @@ TESSERA_TARGET_BF16 inline void bf16_block_pairs(const Bf16Block& given) noexcep
         }
       }
     }
+    TESSERA_UNROLL
     for (std::size_t r = 0; r < kRows; ++r) {
       _mm512_storeu_ps(c + r * b.ldc, sum[r][0]);
       _mm512_storeu_ps(c + r * b.ldc + 16, sum[r][1]);
@@ -162,13 +172,6 @@ TESSERA_TARGET_BF16 inline __m512i bf16_run(const bf16* p, __mmask32 mask) noexc
 inline __mmask32 bf16_mask(std::size_t count) noexcept {
   return count >= 32 ? ~__mmask32{0} : static_cast<__mmask32>((1u << count) - 1);
 }
-
-// Arrays of registers stay registers only where loops over them are unrolled.
-#if defined(__clang__)
-#define TESSERA_UNROLL _Pragma("unroll")
-#else
-#define TESSERA_UNROLL _Pragma("GCC unroll 16")
-#endif
 
 /// The 16 x 16 matrix of 32-bit lanes, transposed.
 TESSERA_TARGET_BF16 TESSERA_ALWAYS_INLINE void transpose_lanes(__m512i (&x)[16]) noexcept {

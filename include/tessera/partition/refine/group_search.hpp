@@ -195,7 +195,8 @@ class GroupSearch {
     mark(v).locked = 1;
     const bool spread = graph_->degree(v) <= kHubDegree;
     graph_->for_neighbors(v, [&](NodeId u, Weight w) {
-      const SearchBoard::Mark at = mark(u);
+      // The rest of a mark belongs to the search of its group: not even copied before that is known.
+      const SearchBoard::Mark& at = mark(u);
       if (at.group != group_) return;
       if (at.row == 0) {
         if (!spread || graph_->degree(u) > kHubDegree) return;
@@ -222,7 +223,7 @@ class GroupSearch {
     place_in(made.node, made.to, made.from);
     mark(made.node).locked = 0;
     graph_->for_neighbors(made.node, [&](NodeId u, Weight w) {
-      const SearchBoard::Mark at = mark(u);
+      const SearchBoard::Mark& at = mark(u);
       if (at.group == group_ && at.row != 0) {
         rows_.shift(at.row - 1, made.to, made.from, w, *state_, graph_->weight_of(u));
       }
