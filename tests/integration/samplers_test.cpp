@@ -144,6 +144,10 @@ TEST_CASE("infer_targets with all neighbours equals inference on the whole graph
   const SparseFeatures entries(planted().features.view());
   const Tensor<float> zeros = Tensor<float>::zeros(planted().num_nodes(), kFeatures);
   check(infer_targets(model, sampler, source, zeros.view(), 0, &entries));
+  const SparseFeatures fewer(planted().features.view().middle_rows(0, 5));
+  REQUIRE_THROWS_AS(infer_targets(model, sampler, source, planted().features.view(), 0, &fewer), ShapeError);
+  const PreparedAdjacency whole = prepare_adjacency(planted().graph, model.aggregation());
+  REQUIRE_THROWS_AS(infer(model, whole.adjacency(), planted().features.view(), {}, &fewer), ShapeError);
   const SampleSource nobody{planted().graph.view(), true, {}};
   CHECK(infer_targets(model, sampler, nobody, planted().features.view()).rows() == 0);
   REQUIRE_THROWS_AS(infer_targets(model, sampler, source, planted().features.view().middle_rows(0, 5)),

@@ -8,6 +8,7 @@
 #include <limits>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -37,6 +38,16 @@ struct InferOptions {
 };
 
 namespace detail {
+
+/// Refuses entries that are not those of the features beside them.
+inline void check_entries(std::string_view operation, const SparseFeatures* entries,
+                          MatrixView<const float> features) {
+  if (entries == nullptr) return;
+  if (entries->rows() == features.rows() && entries->cols() == features.cols()) return;
+  throw ShapeError(message(operation, ": entries is [", entries->rows(), ", ", entries->cols(),
+                           "], want the extents of features, [", features.rows(), ", ", features.cols(),
+                           "]"));
+}
 
 /// Copies rows, converting the elements.
 template <class X, class T>
@@ -165,6 +176,7 @@ Tensor<typename M::Scalar> infer(const M& model, const Adjacency& adjacency, Mat
     throw ShapeError(
         message("infer: features has ", features.cols(), " columns, the model wants ", model.in_features()));
   }
+  detail::check_entries("infer", entries, features);
   std::optional<SparseInput> sparse;
   if (entries != nullptr && options.memory_budget == 0 && accepts_sparse_input(model))
     sparse = SparseInput{entries->adjacency(), {}, n};

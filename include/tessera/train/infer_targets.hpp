@@ -16,6 +16,7 @@
 #include "tessera/nn/autograd/sparse_input.hpp"
 #include "tessera/nn/concepts.hpp"
 #include "tessera/sampling/concepts.hpp"
+#include "tessera/train/infer.hpp"
 
 namespace tessera {
 
@@ -25,7 +26,7 @@ namespace tessera {
 /// `entries`, where the caller has them, are the features by their entries; a model that accepts them reads these.
 /// Shapes   features [N, F], source.targets [B] -> [B, C], in the order of the targets
 /// Cost     one forward pass per batch; holds 4 bytes per node
-/// Errors   ShapeError if features do not fit the graph; ConfigError if the sampler leaves a target out;
+/// Errors   ShapeError if features do not fit the graph, or entries do not fit them; ConfigError if the sampler leaves a target out;
 ///          otherwise as the sampler and the model
 /// Threads  result independent of T
 template <Model M, Sampler S>
@@ -37,6 +38,7 @@ Tensor<typename M::Scalar> infer_targets(const M& model, const S& sampler, const
   if (features.rows() != n) {
     throw ShapeError(message("infer_targets: features has ", features.rows(), " rows, want ", n));
   }
+  detail::check_entries("infer_targets", entries, features);
   Array<NodeId> row_of(n, kNoNode);
   for (std::size_t t = 0; t < source.targets.size(); ++t) row_of[source.targets[t]] = static_cast<NodeId>(t);
   Tensor<T> out(source.targets.size(), model.out_features());
