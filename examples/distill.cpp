@@ -18,6 +18,9 @@ int main(int argc, char** argv) {
                                                 "--weight-decay", "--keep", "--patience", "--eval-every"});
   examples::DistillChoice choice;
   choice.add_to(app);
+  app.callback([&] {  // a published protocol says what features are
+    if (choice.protocol != "as-is" && options.features == "auto") options.features = "raw";
+  });
   return examples::run_program(app, argc, argv, "distill", options,
                                [&](const tessera::DatasetView& data, tessera::Report& report) {
                                  examples::refuse_hooks(options, "distill");

@@ -29,8 +29,9 @@ void DistillChoice::add_to(CLI::App& app) {
   d->add_option("--student", student)->check(CLI::IsMember(models))->capture_default_str();
   d->add_option(
        "--protocol", protocol,
-       "as-is: the data's roles; others take the largest component with binary features: cpf 20/30/rest per "
-       "class, production hides a fifth of its test nodes, ltd 20+20/10/rest")
+       "as-is: the data's roles; others take the largest component with binary features, not scaled unless "
+       "--features says so: cpf 20/30/rest per class, production hides a fifth of its test nodes, ltd "
+       "20+20/10/rest")
       ->check(CLI::IsMember({"as-is", "cpf", "production", "ltd"}))
       ->capture_default_str();
   d->add_option("--split-seed", split_seed,

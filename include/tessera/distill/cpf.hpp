@@ -45,7 +45,7 @@ enum class CpfAlpha { per_node, shared };
 /// One set of parameters serves all steps. The scores look at the source alone, and a ReLU follows every mix, as in the
 /// authors' code.
 /// Shapes   graph [N, N] with self loops and transpose_edge, x [N, F] -> o [N, C]
-/// Cost     K (E C + the perceptron)
+/// Cost     K (E C + the perceptron), outside training K E C + the perceptron
 /// Errors   ConfigError for sizes of 0 or a probability outside [0, 1); ShapeError if a forward pass gets other extents
 /// Threads  result independent of T
 /// Source   Yang, Liu & Shi, Extract the knowledge of graph neural networks and go beyond it, WWW 2021;
@@ -123,16 +123,22 @@ class CpfStudent {
       std::fill(start.row(v).begin(), start.row(v).end(), T{0});
       start(v, static_cast<std::size_t>(classes[v])) = T{1};
     }
-    Var f = constant(ctx, std::move(start));
-    for (std::size_t k = 0; k < options_.steps; ++k) {
-      const std::size_t call = 1 + k * (options_.layers + 1);
-      const Var g = detail::source_attention(ctx, graph, f, score, mask(options_.attention_dropout, call));
+    const auto perceptron = [&](std::size_t call) {
       Var m = x;
       for (std::size_t l = 0; l < options_.layers; ++l) {
-        m = dropout(ctx, m, mask(options_.dropout, call + 1 + l));
+        m = dropout(ctx, m, mask(options_.dropout, call + l));
         const bool last = l + 1 == options_.layers;
         m = lins_[l].transform(ctx, block_, m, {.activation = last ? Activation::none : Activation::relu});
       }
+      return m;
+    };
+    Var f = constant(ctx, std::move(start));
+    Var m;
+    for (std::size_t k = 0; k < options_.steps; ++k) {
+      const std::size_t call = 1 + k * (options_.layers + 1);
+      const Var g = detail::source_attention(ctx, graph, f, score, mask(options_.attention_dropout, call));
+      if (k == 0 || pass.training)
+        m = perceptron(call + 1);  // without dropout it says the same at every step
       f = detail::label_mix(ctx, alpha, g, m, classes);
     }
     return f;
