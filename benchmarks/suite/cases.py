@@ -19,7 +19,6 @@ class Scale:
 
 
 SCALES = {
-    "toy": Scale("toy", 0.001, 0.02, 0.0005, 2, 16, 1, (2, 3)),
     "quick": Scale("quick", 0.005, 0.02, 0.005, 5, 128, 3, (2, 3)),
     "small": Scale("small", 0.03, 0.1, 0.03, 3, 400, 3, (3,)),  # what peers are run at in a quarter of an hour
     "tenth": Scale("tenth", 0.1, 0.1, 0.1, 3, 400, 3, (3,)),
@@ -111,7 +110,6 @@ def kernel_cases(scale):
     def case(name, *args):
         return Case(name, f"bench_{name}", list(args), name, kind="kernels")
 
-    toy_sampling = ["--coverage", "5", "--epochs"] if scale.name == "toy" else []
     full = scale.name == "full"
     less = ["--scale", "0.1", "--repeats", "2"] if full else size
     shape = ["--shapes", "amazon2m"]
@@ -122,7 +120,7 @@ def kernel_cases(scale):
         case("epoch", *size, "--only", "job", "--bf16-only") if full else case("epoch", *size),
         case("int8", *size, *(shape if full else [])),
         case("layers", *less),
-        case("sampling", *less, *toy_sampling),
+        case("sampling", *less),
         case("precompute", "--scale", str(max(float(less[1]), 0.01)), "--repeats", str(scale.repeats)),
         case("partition", "--only", "grid", "--effort", "fast"),
     ]
