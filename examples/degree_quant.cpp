@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   examples::Options options;
   options.decay = "all";
   options.keep = "best-both";
+  options.models = examples::quantized_model_names();
   examples::QuantChoice choice;
   choice.add_to(app);
   std::vector<std::string> methods{"fp32", "ptq", "qat", "nqat", "dq", "binary"};

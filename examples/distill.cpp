@@ -15,7 +15,8 @@ int main(int argc, char** argv) {
   CLI::App app{"Trains a teacher, a student, and the student with the teacher's help"};
   examples::Options options;
   options.without = examples::without_networks({"--hidden", "--layers", "--dropout", "--epochs", "--lr",
-                                                "--weight-decay", "--keep", "--patience", "--eval-every"});
+                                                "--weight-decay", "--keep", "--patience", "--eval-every",
+                                                "--log", "--plot", "--checkpoint", "--resume"});
   examples::DistillChoice choice;
   choice.add_to(app);
   app.callback([&] {  // a published protocol says what features are
@@ -23,7 +24,6 @@ int main(int argc, char** argv) {
   });
   return examples::run_program(app, argc, argv, "distill", options,
                                [&](const tessera::DatasetView& data, tessera::Report& report) {
-                                 examples::refuse_hooks(options, "distill");
                                  examples::run_distillation(options, choice, data, report);
                                });
 }

@@ -96,9 +96,9 @@ row computers-ladies "$least" neighbor_sampling "${computers[@]}" "${batch[@]}" 
 row computers-ibmb "$least" neighbor_sampling "${computers[@]}" "${batch[@]}" --sampler ibmb --top-k 32
 row computers-random-nodes "$least" neighbor_sampling "${computers[@]}" --epochs 100 --sampler random-nodes --parts 4
 row computers-layer-wise "$least" layer_wise --data "$data/amazon-computers/npz" --split 60-20-20-s0 --hidden 64 --runs 5
-row computers-pprgo - pprgo --data "$data/amazon-computers/npz" --split 60-20-20-s0 --hidden 64 --runs 2
-row computers-saint-rw "$least" graphsaint "${computers[@]}" --inductive=false --size 1500 --epochs 300
-row computers-saint-edge "$least" graphsaint "${computers[@]}" --inductive=false --sampler edge --size 2000 --epochs 300
+row computers-pprgo - pprgo --data "$data/amazon-computers/npz" --split 60-20-20-s0 --hidden 64 --runs 5
+row computers-saint-rw "$least" graphsaint "${computers[@]}" --features auto --inductive=false --size 1500 --epochs 300
+row computers-saint-edge "$least" graphsaint "${computers[@]}" --features auto --inductive=false --sampler edge --size 2000 --epochs 300
 
 # SIGN: within half a point of the GCN above; alpha, decay and dropout chosen by validation accuracy.
 row sign-computers 80.2 sign --data "$data/amazon-computers/npz" --split 20-30-rest-s0 --operators ppr:1 --alpha 0.2 \

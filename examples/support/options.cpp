@@ -34,7 +34,9 @@ void add_options(CLI::App& app, Options& o) {
       ->capture_default_str();
 
   auto* model = app.add_option_group("Model and training");
-  model->add_option("--model", o.model)->check(CLI::IsMember(model_names()))->capture_default_str();
+  model->add_option("--model", o.model)
+      ->check(CLI::IsMember(o.models.empty() ? model_names() : o.models))
+      ->capture_default_str();
   model->add_option("--epochs", o.epochs)->check(kPositive)->capture_default_str();
   model->add_option("--hidden", o.hidden)->check(kPositive)->capture_default_str();
   model->add_option("--layers", o.layers)->check(CLI::Range(1, 1000))->capture_default_str();

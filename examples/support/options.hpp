@@ -48,6 +48,7 @@ struct Options {
   std::uint64_t seed = 0;
   std::size_t threads = 0;
 
+  std::vector<std::string> models;  ///< names `--model` takes; empty: all
   /// Shared options this program does not have, e.g. "--model": refused on its command line and left out of its report.
   std::vector<std::string> without;
 

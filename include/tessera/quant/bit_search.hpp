@@ -13,6 +13,7 @@
 
 #include "tessera/core/array.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/kernels/detail/inner_product.hpp"
 #include "tessera/kernels/fake_quantize.hpp"
 #include "tessera/nn/autograd/tape.hpp"
 #include "tessera/nn/parameter_block.hpp"
@@ -23,17 +24,6 @@
 namespace tessera {
 
 namespace detail {
-
-template <Real T>
-T inner_product(MatrixView<const T> a, MatrixView<const T> b) {
-  return parallel_sum<T>(a.rows(), 256, [&](std::size_t i, std::size_t end) {
-    T sum{0};
-    for (; i < end; ++i) {
-      for (std::size_t j = 0; j < a.cols(); ++j) sum += a(i, j) * b(i, j);
-    }
-    return sum;
-  });
-}
 
 /// The largest logit's quantiser forward; backward, every candidate's share of the mixture.
 template <Real T>
@@ -62,7 +52,7 @@ struct MixedQuantizeOp {
       T mean{0};
       for (std::size_t k = 0; k < share.size(); ++k) {
         fake_quantize<T>(value, grids[k].view(), o.view(), rows.view());
-        inner[k] = inner_product<T>(g, o.view());
+        inner[k] = static_cast<T>(inner_product<T>(g, o.view()));
         mean += share[k] * inner[k];
       }
       Tensor<T> grad(1, share.size());

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "tessera/core/error.hpp"
-#include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/kernels/detail/inner_product.hpp"
 #include "tessera/kernels/elementwise.hpp"
 
 namespace tessera {
@@ -31,20 +31,6 @@ struct AndersonResult {
 namespace detail {
 
 inline constexpr std::size_t kAndersonMemory = 8;
-
-/// <a, b> over fixed blocks of rows, in double.
-template <Real T>
-double inner_product(MatrixView<const T> a, MatrixView<const T> b) {
-  return parallel_sum<double>(a.rows(), 256, [&](std::size_t i, std::size_t end) {
-    double sum = 0;
-    for (; i < end; ++i) {
-      for (std::size_t j = 0; j < a.cols(); ++j) {
-        sum += static_cast<double>(a(i, j)) * static_cast<double>(b(i, j));
-      }
-    }
-    return sum;
-  });
-}
 
 /// Weights w with sum 1 that make |sum w_i r_i| small, from the products <r_i, r_j>: (G + ridge) w ~ 1. False where
 /// elimination breaks down.
