@@ -23,6 +23,7 @@
 #include "tessera/sampling/neighbor_sampler.hpp"
 #include "tessera/sampling/pprgo_sampler.hpp"
 #include "tessera/sampling/random_node_sampler.hpp"
+#include "tessera/sampling/saint_sampler.hpp"
 #include "tessera/sampling/shadow_sampler.hpp"
 #include "tessera/train/infer_targets.hpp"
 #include "tessera/train/layer_wise.hpp"
@@ -152,6 +153,15 @@ TEST_CASE("infer_targets with all neighbours equals inference on the whole graph
   CHECK(infer_targets(model, sampler, nobody, planted().features.view()).rows() == 0);
   REQUIRE_THROWS_AS(infer_targets(model, sampler, source, planted().features.view().middle_rows(0, 5)),
                     ShapeError);
+  const std::vector<NodeId> beyond{3, 1'000'000};
+  REQUIRE_THROWS_AS(
+      infer_targets(model, sampler, {planted().graph.view(), true, beyond}, planted().features.view()),
+      IndexError);
+  // Walks that visit some targets often and others never: 200 visits of 100 targets are not all of them.
+  const Array<NodeId> all = planted().nodes(Role::test);
+  const SampleSource few{planted().graph.view(), planted().graph.symmetric, all.span().first(100)};
+  const SaintSampler<SaintWalkDraw> walks(few, {.roots = 5, .length = 1});
+  REQUIRE_THROWS_AS(infer_targets(model, walks, few, planted().features.view()), ConfigError);
   const PprTable none = ppr_table(planted().graph.view(), {}, {});
   REQUIRE_THROWS_AS(infer_targets(model, IbmbSampler(none, 2000), source, planted().features.view()),
                     ConfigError);

@@ -312,3 +312,13 @@ TEST_CASE("ClusterSampler refuses wrong options, parts, sources and keys") {
   CHECK(all.num_batches(source_of(g6())) == 1);
   CHECK(sample_one(all, g6(), {}).num_nodes() == 6);
 }
+
+TEST_CASE("induced_block refuses a matrix that is not square") {
+  const CsrGraph graph = g6();
+  const CsrView<> square = graph.view();
+  const CsrView<> wide{square.num_rows, 4'000'001, square.row_ptr, square.col, square.weight};
+  const std::vector<NodeId> nodes{0, 1, 2};
+  InducedBlockWorkspace workspace;
+  Block block;
+  REQUIRE_THROWS_AS(induced_block(wide, false, nodes, {}, workspace, block), ShapeError);
+}

@@ -84,4 +84,6 @@ TEST_CASE("diagnose_clusters of no parts, and of arrays that do not fit") {
   const ClusterSampler sampler(std::vector<PartId>(6, part_id(0)));
   REQUIRE_THROWS_AS(diagnose_clusters(sampler, source, Labels{}, std::vector<Role>(5)), ShapeError);
   REQUIRE_THROWS_AS(diagnose_clusters(sampler, source, labels_of({0, 1}, 2), roles), ShapeError);
+  const ClusterSampler larger(std::vector<PartId>(9, part_id(0)));
+  REQUIRE_THROWS_AS(diagnose_clusters(larger, source, Labels{}, roles), ShapeError);
 }

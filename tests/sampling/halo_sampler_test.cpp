@@ -144,6 +144,18 @@ TEST_CASE("Rows of the halo are the whole graph's, as far as the batch shows the
   }
 }
 
+TEST_CASE("A halo row without entries is held whole", "[sampling][halo]") {
+  const CsrGraph graph = build_csr(3, {std::vector<NodeId>{1, 2}, std::vector<NodeId>{0, 1}, {}}, {}).graph;
+  const std::vector<PartId> parts{part_id(0), part_id(1), part_id(2)};
+  const HaloSampler sampler(parts, {.clusters_per_batch = 3, .halo_rows = HaloRows::all});
+  const HaloSampler alone(parts, {.clusters_per_batch = 1, .halo_rows = HaloRows::all});
+  for (std::uint64_t b = 0; b < 3; ++b) {
+    for (const float share : sample(alone, graph, kPlain, {0, 0, b}).halo_share)
+      CHECK((share >= 0 && share <= 1));
+  }
+  CHECK(sample(sampler, graph, kPlain, {0, 0, 0}).halo_share.empty());
+}
+
 TEST_CASE("Halo batches do not depend on threads, and take odd graphs", "[sampling][halo]") {
   const CsrGraph graph = random_graph(500, 8, 2);
   const HaloSampler sampler(scattered_parts(500, 9), {.clusters_per_batch = 2, .halo_rows = HaloRows::all});

@@ -95,5 +95,6 @@ TEST_CASE("IbmbSampler refuses what it cannot work with") {
   REQUIRE_THROWS_AS(sampler.sample(source_with(path(7), targets), kPlain, {}, workspace, batch), ShapeError);
   REQUIRE_THROWS_AS(sampler.sample(source_with(graph, targets), kPlain, {0, 0, 1}, workspace, batch),
                     IndexError);
+  CHECK(IbmbSampler(table, 6, {.batch_size = ~std::size_t{0}}).num_batches(source_with(graph, targets)) == 1);
   CHECK(IbmbSampler(ppr_table(graph, {}, {}), 6).num_batches(source_with(graph, {})) == 0);
 }

@@ -125,6 +125,9 @@ TEST_CASE("weighted neighbour samplers refuse what they cannot work with") {
   REQUIRE_THROWS_AS(alias_sampler(graph, {2})
                         .sample_seeds(source_with(path(4), seeds), kPlain, seeds, {}, alias_workspace, batch),
                     ShapeError);
+  REQUIRE_THROWS_AS(alias_sampler(graph, {2})
+                        .sample_seeds(source_with(plain, seeds), kPlain, seeds, {}, alias_workspace, batch),
+                    ConfigError);
   REQUIRE_THROWS_AS(WeightedNeighborSampler({.fanouts = {2}, .replace = true}), ConfigError);
   REQUIRE_THROWS_AS(alias_sampler(graph, {-1}), ConfigError);
   REQUIRE_THROWS_AS(AliasNeighborSampler({.fanouts = {2}}, nullptr), ConfigError);

@@ -12,6 +12,8 @@
 #include "tessera/sampling/cluster_sampler.hpp"
 #include "tessera/sampling/drop_edge_sampler.hpp"
 #include "tessera/sampling/fastgcn_sampler.hpp"
+#include "tessera/sampling/full_graph_sampler.hpp"
+#include "tessera/sampling/graph_batch_sampler.hpp"
 #include "tessera/sampling/halo_sampler.hpp"
 #include "tessera/sampling/ibmb_sampler.hpp"
 #include "tessera/sampling/labor_sampler.hpp"
@@ -136,6 +138,40 @@ TEST_CASE("every sampler: isolated nodes, a star, directions, weights of zero; f
         CHECK(seen == targets);
       }
     }
+  }
+}
+
+TEST_CASE("every sampler leaves nothing of another one's batch") {
+  const CsrGraph graph = random_undirected(30, 60, 7);
+  const std::vector<NodeId> targets = all_nodes(graph);
+  std::vector<PartId> part(graph.num_nodes());
+  for (std::size_t i = 0; i < part.size(); ++i) part[i] = static_cast<PartId>(i % 3);
+  const std::vector<std::size_t> sets{0, 10, 30};
+  const std::vector<NodeId> both{0, 1};
+  const AnySampler halo(HaloSampler(part, {.clusters_per_batch = 1, .halo_rows = HaloRows::all}));
+  const AnySampler sets_of_nodes(GraphBatchSampler(sets, {.batch_size = 2}));
+  std::vector<Named> all = samplers(graph, targets);
+  all.push_back({"full graph", FullGraphSampler{}, true});
+  for (const Named& s : all) {
+    INFO(s.name);
+    const SampleSource source = source_with(graph, targets);
+    AnySampler::Workspace fresh, workspace, first, second;
+    MiniBatch want, got;
+    s.sampler.sample(source, kGcn, {1, 0, 0}, fresh, want);
+    sets_of_nodes.sample(source_with(graph, both), kGcn, {1, 0, 0}, first, got);
+    REQUIRE(got.readout.num_dst == 2);
+    s.sampler.sample(source, kGcn, {1, 0, 0}, workspace, got);
+    CHECK((got.readout.num_dst == 0 && got.target_id.empty()));
+    halo.sample(source, kGcn, {1, 0, 0}, second, got);
+    REQUIRE((got.halo.num_dst > 0 && got.halo_targets && !got.blocks[0].pulled.empty()));
+    s.sampler.sample(source, kGcn, {1, 0, 0}, workspace, got);
+    CHECK(got.halo.num_dst == want.halo.num_dst);
+    CHECK(got.halo_targets == want.halo_targets);
+    CHECK(std::ranges::equal(got.halo_share, want.halo_share));
+    CHECK(std::ranges::equal(got.loss_weight, want.loss_weight));
+    CHECK(got.num_targets == want.num_targets);
+    for (std::size_t l = 0; l < want.blocks.size(); ++l)
+      CHECK(std::ranges::equal(got.blocks[l].pulled, want.blocks[l].pulled));
   }
 }
 

@@ -83,4 +83,5 @@ TEST_CASE("row sampler: full batches ascend and stay", "[row_sampler]") {
   CHECK(std::vector<NodeId>(batch.node_id.begin(), batch.node_id.end()) == targets);
   CHECK_THROWS_AS(full.sample(source, {}, {0, 0, 1}, workspace, batch), IndexError);
   CHECK(full.num_batches({graph.view(), true, {}}) == 0);
+  CHECK(RowSampler({.batch_size = ~std::size_t{0}}).num_batches(source) == 1);
 }

@@ -325,6 +325,14 @@ TEST_CASE("options of the normalisation that make no sense are refused") {
   CHECK_THROWS_AS(count_inclusions(source, draws, {.coverage = std::nan("")}), ConfigError);
   CHECK_THROWS_AS(count_inclusions(source, draws, {.round = 0}), ConfigError);
   CHECK_THROWS_AS(count_inclusions(source, draws, {.clip = 0.5}), ConfigError);
+  const SaintEdgeDraw edges(source, {});
+  const std::vector<NodeId> beyond{2, 6};
+  for (const std::vector<NodeId>& targets : {std::vector<NodeId>{}, beyond}) {
+    const SampleSource wrong{source.graph.view(), true, targets};
+    CHECK_THROWS_AS(count_inclusions(wrong, edges, {}), Error);
+    CHECK_THROWS_AS(exact_inclusions(wrong, edges, {}), Error);
+  }
+  CHECK_THROWS_AS(count_inclusions({source.graph.view(), true, beyond}, edges, {}), IndexError);
 }
 
 TEST_CASE("saint_cache_key tells apart whatever the normalisation depends on") {

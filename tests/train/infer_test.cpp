@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tessera/train/infer.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -51,7 +52,30 @@ void check_inference(const M& model, const Dataset& data) {
   }
 }
 
+/// A network that notes how many rows a layer was given at most.
+struct Watched : GcnNet<> {
+  using GcnNet<>::GcnNet;
+  mutable std::size_t most = 0;
+  template <class Ctx>
+  Var layer(Ctx& ctx, std::size_t l, const Adjacency& a, Var x, const Pass& pass) const {
+    most = std::max(most, ctx.value(x).rows());
+    return GcnNet<>::layer(ctx, l, a, x, pass);
+  }
+};
+
 }  // namespace
+
+TEST_CASE("Blocks of a layer that widens are as small as its output asks", "[infer]") {
+  const Dataset data = planted({.nodes = 300, .features = 8});
+  const Watched model({.in = 8, .hidden = 40, .out = 3, .layers = 2});
+  const std::size_t held =
+      data.num_nodes() * (48 + 3) * sizeof(float);  // rows of 64 bytes and more are padded
+  const std::size_t scratch = 100 * 3 * 48 * sizeof(float);
+  const auto got = values(infer(model, data, {.memory_budget = held + scratch}));
+  CHECK(model.most * 3 * 40 * sizeof(float) <= scratch + data.num_nodes() * 3 * sizeof(float));
+  CHECK(got == values(infer(model, data)));
+  CHECK(model.most == 300);
+}
 
 TEMPLATE_TEST_CASE("Inference equals the forward pass, in blocks of any size", "[infer]", float, double) {
   const Dataset data = planted({.nodes = 300, .features = 8});

@@ -29,7 +29,7 @@ namespace detail {
 
 /// Vose's construction with double accumulators and stacks in ascending order, so that equal weights give
 /// equal tables. Returns the sum of the weights, 0 if nothing can be drawn, NaN for a weight that is negative
-/// or not finite.
+/// or not finite, or a sum that is not.
 template <class Weight>
 double build_alias(std::span<const Weight> weight, std::span<AliasSlot> slot, Array<double>& share,
                    Array<std::uint32_t>& stack) {
@@ -39,6 +39,7 @@ double build_alias(std::span<const Weight> weight, std::span<AliasSlot> slot, Ar
     if (!(w >= 0) || !std::isfinite(w)) return std::numeric_limits<double>::quiet_NaN();
     total += static_cast<double>(w);
   }
+  if (!std::isfinite(total)) return std::numeric_limits<double>::quiet_NaN();
   if (!(total > 0)) {
     for (std::size_t i = 0; i < n; ++i) slot[i] = {0, static_cast<std::uint32_t>(i)};
     return 0;

@@ -98,7 +98,7 @@ class ClusterSampler {
     induced_block(source.graph, source.symmetric, batch.node_id, spec, workspace.block, batch.blocks[0]);
     batch.num_targets = batch.node_id.size();
     batch.halo_begin = batch.node_id.size();
-    batch.loss_weight.clear();
+    batch.clear_optional();
   }
 
  private:

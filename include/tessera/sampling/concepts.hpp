@@ -32,8 +32,9 @@ struct BatchKey {
 /// Semantics no compiler can check: `sample` is a pure function of (source, spec, key) and the sampler's
 /// options, for any number of threads; every node id in the batch is unique; every entry exists in the source
 /// graph or is a self loop that `spec` asked for; aggregation weights are those of `spec`, taken inside the
-/// batch; `batch` is reused, so a sampler overwrites every field. `Workspace` holds scratch of one caller:
-/// concurrent calls need one each.
+/// batch; `batch` is reused, so a sampler overwrites every field (`clear_optional`). `Workspace` holds scratch of
+/// one caller, and what the sampler learnt of the graphs it saw: concurrent calls need one each, and a graph that was
+/// changed or replaced in memory needs a new one.
 template <class S>
 concept Sampler = requires(const S& sampler, const SampleSource& source, const AggregationSpec& spec,
                            BatchKey key, typename S::Workspace& workspace, MiniBatch& batch) {

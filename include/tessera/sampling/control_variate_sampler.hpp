@@ -101,10 +101,7 @@ class ControlVariateSampler {
     batch.node_id.clear();
     workspace.computed.append(workspace.seeds.span(), batch.node_id);
     batch.num_targets = batch.node_id.size();
-    batch.loss_weight.clear();
-    batch.halo = {};
-    batch.halo_share.clear();
-    batch.halo_targets = false;
+    batch.clear_optional();
     batch.blocks.resize(options_.layers);
     for (std::size_t l = options_.layers; l-- > 0;) {
       fill(source.graph, key, l, workspace, batch);

@@ -106,7 +106,7 @@ inline std::uint64_t entries_inside(CsrView<> graph, std::span<const std::uint32
 ///
 /// Shapes   source.graph [N, N]; labels over N (entropies are 0 for multi-label ones); roles [N]
 /// Cost     work O(E + parts C); run once, not per epoch
-/// Errors   ShapeError if labels or roles do not fit the graph; otherwise as ClusterSampler::sample
+/// Errors   ShapeError if labels, roles or the sampler's parts do not fit the graph; otherwise as ClusterSampler::sample
 /// Source   Chiang et al., Cluster-GCN, KDD 2019, section 3.2 and figure 2 (label entropy, utilisation)
 inline ClusterDiagnostics diagnose_clusters(const ClusterSampler& sampler, const SampleSource& source,
                                             const LabelsRef& labels, std::span<const Role> roles,
@@ -116,6 +116,10 @@ inline ClusterDiagnostics diagnose_clusters(const ClusterSampler& sampler, const
   if (roles.size() != graph.num_rows || (with_labels && labels.classes.size() != graph.num_rows)) {
     throw ShapeError(message("diagnose_clusters: roles has ", roles.size(), " entries and labels.classes ",
                              labels.classes.size(), ", want ", graph.num_rows, ", one per node"));
+  }
+  if (sampler.num_nodes() != graph.num_rows) {
+    throw ShapeError(message("diagnose_clusters: the sampler has ", sampler.num_nodes(), " nodes, want ",
+                             graph.num_rows, " as source.graph"));
   }
   const std::size_t classes = with_labels ? labels.num_classes : 0;
   ClusterDiagnostics out;

@@ -90,7 +90,7 @@ class DropEdgeSampler {
     });
     batch.num_targets = n;
     batch.halo_begin = n;
-    batch.loss_weight.clear();
+    batch.clear_optional();
   }
 
  private:

@@ -48,7 +48,7 @@ class FullGraphSampler {
     induced_block(source.graph, source.symmetric, batch.node_id, spec, workspace.block, batch.blocks[0]);
     batch.num_targets = n;
     batch.halo_begin = n;
-    batch.loss_weight.clear();
+    batch.clear_optional();
   }
 };
 

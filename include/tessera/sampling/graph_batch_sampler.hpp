@@ -58,13 +58,13 @@ class GraphBatchSampler {
       throw ShapeError(message("GraphBatchSampler::sample: source.graph has ", source.graph.num_rows,
                                " nodes, want ", node_ptr_[num_graphs()], " as node_ptr ends with"));
     }
+    batch.clear_optional();
     choose_graphs(source, key, workspace, batch);
     join_graphs(batch);
     batch.blocks.resize(1);
     induced_block(source.graph, source.symmetric, batch.node_id, spec, workspace.block, batch.blocks[0]);
     batch.num_targets = batch.target_id.size();
     batch.halo_begin = batch.node_id.size();
-    batch.loss_weight.clear();
   }
 
  private:

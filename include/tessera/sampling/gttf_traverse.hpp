@@ -62,6 +62,7 @@ inline std::size_t draw_weighted(std::span<const double> weight, CounterRng& rng
     total += w;
   }
   if (!(total > 0)) return weight.size();
+  if (!std::isfinite(total)) throw Error("traverse: the weights that the bias gave sum to infinity");
   const double point = rng.uniform() * total;
   double sum = 0;
   std::size_t last = weight.size();

@@ -72,6 +72,7 @@ class HaloSampler {
   void sample(const SampleSource& source, const AggregationSpec& spec, BatchKey key, Workspace& workspace,
               MiniBatch& batch) const {
     parts_.batch_nodes(source, key, workspace.parts, batch.node_id);
+    batch.clear_optional();
     workspace.coefficients.prepare(source.graph, spec);
     const std::size_t rows = batch.node_id.size();
     batch.blocks.resize(1);
@@ -83,7 +84,6 @@ class HaloSampler {
 
     batch.halo_begin = rows;
     batch.halo_targets = halo_rows_ == HaloRows::all;
-    batch.loss_weight.clear();
     fill_halo(source.graph, rows, workspace, batch);
     batch.num_targets = rows + (batch.halo_targets ? batch.halo.num_dst : 0);
     if (!batch.halo_targets) return;
@@ -196,7 +196,8 @@ class HaloSampler {
         const std::size_t all = count + graph.degree(node);
         for (const NodeId j : graph.neighbors(node)) count += kept(node, j) ? 1u : 0u;
         block.row_ptr[i] = count;
-        batch.halo_share[i] = static_cast<float>(static_cast<double>(count) / static_cast<double>(all));
+        batch.halo_share[i] =  // a row without entries is whole
+            all == 0 ? 1.0f : static_cast<float>(static_cast<double>(count) / static_cast<double>(all));
       }
     });
     block.row_ptr[h] = 0;

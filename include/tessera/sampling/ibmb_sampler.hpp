@@ -31,6 +31,7 @@ inline Array<std::uint32_t> group_by_influence(const PprTable& table, std::size_
     std::uint32_t b;
   };
   const std::size_t count = table.num_sources();
+  most = std::min(most, std::max<std::size_t>(1, count));
   Array<NodeId> source_of(num_nodes, kNoNode);
   for (std::size_t s = 0; s < count; ++s) source_of[table.source[s]] = static_cast<NodeId>(s);
   Array<Pair> pairs;
@@ -143,6 +144,7 @@ class IbmbSampler {
     }
     const std::size_t b = workspace.order[key.batch];
     const std::size_t size = node_ptr_[b + 1] - node_ptr_[b];
+    batch.clear_optional();
     detail::resize_roomy(batch.node_id, size);
     detail::resize_roomy(batch.loss_weight, size);
     std::copy_n(node_.begin() + node_ptr_[b], size, batch.node_id.begin());

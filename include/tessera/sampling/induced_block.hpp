@@ -169,6 +169,10 @@ namespace detail {
 inline void induced_block_of_set(CsrView<> graph, bool symmetric, std::span<const NodeId> nodes,
                                  const AggregationSpec& spec, InducedBlockWorkspace& workspace, Block& block,
                                  const SaintCorrection& correction) {
+  if (graph.num_rows != graph.num_cols) {
+    throw ShapeError(message("induced_block: graph is [", graph.num_rows, ", ", graph.num_cols,
+                             "], want a square matrix"));
+  }
   const AggregationRule rule(spec);
   workspace.entries.find(graph, nodes);
   count_block_rows(graph, nodes, rule, correction, workspace, block.row_ptr);
@@ -218,7 +222,7 @@ inline void induced_block_of_set(CsrView<> graph, bool symmetric, std::span<cons
 ///          the transpose has the same pattern
 /// Cost     work O(sum of the nodes' degrees in `graph` / T), scratch 5/8 byte for each of them; allocates
 ///          nothing once the arrays are large enough
-/// Errors   ConfigError for a wrong spec; IndexError if nodes do not ascend strictly or lie outside the
+/// Errors   ConfigError for a wrong spec; ShapeError if the graph is not square; IndexError if nodes do not ascend strictly or lie outside the
 ///          graph; ShapeError if the correction is not one of this graph; Error names a row whose weights sum
 ///          to a negative number or NaN
 /// Threads  parallel, one workspace per caller; the result does not depend on T

@@ -61,6 +61,17 @@ struct MiniBatch {
   Array<NodeId> target_id;    ///< [num_targets]: which graph each target is; empty where targets are nodes
 
   std::size_t num_nodes() const noexcept { return node_id.size(); }
+  /// Empties what only some samplers fill: loss weights, and all that belongs to histories and to whole graphs. Blocks
+  /// of memory are kept.
+  void clear_optional() noexcept {
+    loss_weight.clear();
+    halo.num_dst = 0;
+    halo_share.clear();
+    halo_targets = false;
+    readout.num_dst = 0;
+    target_id.clear();
+    for (Block& block : blocks) block.pulled.clear();
+  }
 };
 
 }  // namespace tessera

@@ -167,7 +167,7 @@ class BlockSampler {
     batch.node_id.clear();
     workspace.ids.append(workspace.seed_row.span(), batch.node_id);
     batch.num_targets = batch.node_id.size();
-    batch.loss_weight.clear();
+    batch.clear_optional();
     workspace.reached.assign(1, batch.num_targets);
     const std::size_t layers = num_layers();
     batch.blocks.resize(layers);

@@ -140,9 +140,12 @@ class AliasPicker {
 
   std::size_t num_layers() const noexcept { return options_.fanouts.size(); }
   bool expand_once() const noexcept { return options_.expand_once; }
-  /// Errors   ShapeError if the graph is not the one the tables were made of
+  /// Errors   ShapeError if the graph is not the one the tables were made of; ConfigError if it has no weights
   void check(CsrView<> graph) const {
-    if (graph.num_rows == tables_->num_rows() && graph.num_edges() == tables_->num_edges()) return;
+    if (graph.num_rows == tables_->num_rows() && graph.num_edges() == tables_->num_edges()) {
+      if (graph.weighted() || graph.num_edges() == 0) return;
+      throw ConfigError("AliasNeighborSampler: source.graph has no weights, the tables were made of some");
+    }
     throw ShapeError(message("AliasNeighborSampler: source.graph has ", graph.num_rows, " nodes and ",
                              graph.num_edges(), " entries, the tables have ", tables_->num_rows(), " and ",
                              tables_->num_edges()));

@@ -74,7 +74,7 @@ class PprgoSampler {
     batch.node_id.clear();
     workspace.ids.append(workspace.target_row.span(), batch.node_id);
     batch.num_targets = batch.node_id.size();
-    batch.loss_weight.clear();
+    batch.clear_optional();
     batch.blocks.resize(1);
     fill(workspace, batch, batch.blocks[0]);
     batch.halo_begin = batch.node_id.size();

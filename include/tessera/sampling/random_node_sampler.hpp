@@ -78,7 +78,7 @@ class RandomNodeSampler {
     induced_block(source.graph, source.symmetric, batch.node_id, spec, workspace.block, batch.blocks[0]);
     batch.num_targets = size;
     batch.halo_begin = size;
-    batch.loss_weight.clear();
+    batch.clear_optional();
   }
 
  private:

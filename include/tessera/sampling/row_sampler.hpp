@@ -42,8 +42,8 @@ class RowSampler {
 
   std::size_t num_batches(const SampleSource& source) const noexcept {
     const std::size_t targets = source.targets.size();
-    return options_.batch_size == 0 ? (targets > 0 ? 1 : 0)
-                                    : (targets + options_.batch_size - 1) / options_.batch_size;
+    if (targets == 0) return 0;
+    return options_.batch_size == 0 ? 1 : (targets - 1) / options_.batch_size + 1;
   }
   /// A full batch is the same every time.
   bool same_every_epoch() const noexcept { return options_.batch_size == 0; }
@@ -81,7 +81,7 @@ class RowSampler {
     block.transpose_edge.clear();
     batch.num_targets = count;
     batch.halo_begin = count;
-    batch.loss_weight.clear();
+    batch.clear_optional();
   }
 
  private:

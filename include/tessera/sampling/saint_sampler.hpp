@@ -115,6 +115,7 @@ class SaintSampler {
     check(source, key);
     validate(spec);
     const SaintNormalization& normalization = state_->normalization;
+    batch.clear_optional();
     batch.blocks.resize(1);
     state_->draws.draw(source, key, workspace.draws, workspace.drawn);
     workspace.block.entries.set().collect(source.graph.num_rows, workspace.drawn, batch.node_id);

@@ -175,7 +175,7 @@ class ShadowSampler {
     detail::resize_roomy(batch.node_id, row);
     batch.num_targets = targets;
     batch.halo_begin = row;
-    batch.loss_weight.clear();
+    batch.clear_optional();
     batch.blocks.resize(2);
   }
 

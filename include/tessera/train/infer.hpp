@@ -15,7 +15,6 @@
 #include "tessera/core/adjacency.hpp"
 #include "tessera/core/array.hpp"
 #include "tessera/core/error.hpp"
-#include "tessera/core/ids.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/graph/normalization.hpp"
@@ -24,6 +23,7 @@
 #include "tessera/kernels/rows.hpp"
 #include "tessera/nn/autograd/sparse_input.hpp"
 #include "tessera/nn/concepts.hpp"
+#include "tessera/nn/layer_strides.hpp"
 #include "tessera/train/concepts.hpp"
 #include "tessera/train/spill.hpp"
 
@@ -65,25 +65,6 @@ std::size_t widest_parameter(const M& model) {
   return width;
 }
 
-/// Row strides of what each layer gives, seen on a node without neighbours.
-template <Model M>
-Array<std::size_t> layer_strides(const M& model) {
-  using T = typename M::Scalar;
-  const Array<EdgeId> row_ptr(2, EdgeId{0});
-  Adjacency alone;
-  alone.forward = {1, 1, row_ptr.span(), {}, {}};
-  alone.transpose = alone.forward;
-  Array<std::size_t> strides(model.num_layers());
-  Tensor<T> row = Tensor<T>::zeros(1, model.in_features());
-  NoTape<T> ctx;
-  for (std::size_t l = 0; l < strides.size(); ++l) {
-    row = ctx.take(model.layer(ctx, l, alone, ctx.input(std::as_const(row).view()), Pass{}));
-    ctx.rewind();
-    strides[l] = row.stride();
-  }
-  return strides;
-}
-
 /// What one layer over all rows takes beside its parameters.
 ///
 /// Units    bytes
@@ -119,14 +100,15 @@ void check_budget(const M& model, std::size_t rows, std::size_t budget,
   }
 }
 
-/// One layer over all rows, block by block inside `bytes` of scratch.
+/// One layer over all rows, block by block inside `bytes` of scratch; its output is `out_width` wide.
 template <Model M, class X>
 Tensor<typename M::Scalar> infer_layer_in_blocks(const M& model, std::size_t layer, CsrView<> a,
-                                                 MatrixView<const X> x, std::size_t bytes) {
+                                                 MatrixView<const X> x, std::size_t out_width,
+                                                 std::size_t bytes) {
   using T = typename M::Scalar;
   // Inputs are held as gathered and once more on their way through the layer, which may widen them: twice the
   // wider of both is a fair guess of the widest intermediate.
-  const std::size_t width = std::max({x.cols(), model.out_features(), std::size_t{1}});
+  const std::size_t width = std::max({x.cols(), out_width, std::size_t{1}});
   const std::size_t max_inputs = std::max<std::size_t>(1, bytes / (3 * width * sizeof(T)));
   RowBlock block(a.num_rows);
   Tensor<T> gathered;
@@ -215,9 +197,10 @@ Tensor<typename M::Scalar> infer(const M& model, const Adjacency& adjacency, Mat
           detail::LayerMemory::of<T>(n, first ? features.cols() : hidden.stride(), strides[l], first);
       if (memory.whole > options.memory_budget) {
         const std::size_t scratch = options.memory_budget - memory.held;
-        hidden = first ? detail::infer_layer_in_blocks(model, l, adjacency.forward, features, scratch)
-                       : detail::infer_layer_in_blocks(model, l, adjacency.forward,
-                                                       std::as_const(hidden).view(), scratch);
+        hidden =
+            first ? detail::infer_layer_in_blocks(model, l, adjacency.forward, features, strides[l], scratch)
+                  : detail::infer_layer_in_blocks(model, l, adjacency.forward, std::as_const(hidden).view(),
+                                                  strides[l], scratch);
         continue;
       }
     }

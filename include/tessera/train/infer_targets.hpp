@@ -16,6 +16,7 @@
 #include "tessera/nn/autograd/sparse_input.hpp"
 #include "tessera/nn/concepts.hpp"
 #include "tessera/sampling/concepts.hpp"
+#include "tessera/sampling/neighbor_targets.hpp"
 #include "tessera/train/infer.hpp"
 
 namespace tessera {
@@ -26,8 +27,8 @@ namespace tessera {
 /// `entries`, where the caller has them, are the features by their entries; a model that accepts them reads these.
 /// Shapes   features [N, F], source.targets [B] -> [B, C], in the order of the targets
 /// Cost     one forward pass per batch; holds 4 bytes per node
-/// Errors   ShapeError if features do not fit the graph, or entries do not fit them; ConfigError if the sampler leaves a target out;
-///          otherwise as the sampler and the model
+/// Errors   ShapeError if features do not fit the graph, or entries do not fit them; IndexError if a target is no node;
+///          ConfigError if the sampler leaves a target out; otherwise as the sampler and the model
 /// Threads  result independent of T
 template <Model M, Sampler S>
 Tensor<typename M::Scalar> infer_targets(const M& model, const S& sampler, const SampleSource& source,
@@ -39,6 +40,7 @@ Tensor<typename M::Scalar> infer_targets(const M& model, const S& sampler, const
     throw ShapeError(message("infer_targets: features has ", features.rows(), " rows, want ", n));
   }
   detail::check_entries("infer_targets", entries, features);
+  check_seeds(source.targets, n, "infer_targets");
   Array<NodeId> row_of(n, kNoNode);
   for (std::size_t t = 0; t < source.targets.size(); ++t) row_of[source.targets[t]] = static_cast<NodeId>(t);
   Tensor<T> out(source.targets.size(), model.out_features());
@@ -49,6 +51,7 @@ Tensor<typename M::Scalar> infer_targets(const M& model, const S& sampler, const
   typename S::Workspace workspace{};
   MiniBatch batch;
   NoTape<T> ctx;
+  Array<std::uint8_t> seen(source.targets.size(), 0);
   std::size_t done = 0;
   for (std::uint64_t b = 0; b < sampler.num_batches(source); ++b) {
     sampler.sample(source, model.aggregation(), {seed, 0, b}, workspace, batch);
@@ -69,7 +72,8 @@ Tensor<typename M::Scalar> infer_targets(const M& model, const S& sampler, const
       const NodeId row = row_of[batch.node_id[i]];
       if (row == kNoNode) continue;
       std::copy(logits.row(i).begin(), logits.row(i).end(), out.row(row).begin());
-      ++done;
+      done += seen[row] == 0 ? 1u : 0u;
+      seen[row] = 1;
     }
     ctx.rewind();
   }

@@ -20,6 +20,7 @@
 #include "tessera/kernels/rows.hpp"
 #include "tessera/nn/autograd/sparse_input.hpp"
 #include "tessera/nn/concepts.hpp"
+#include "tessera/nn/layer_strides.hpp"
 
 namespace tessera::detail {
 
@@ -44,6 +45,7 @@ struct LayerSweep {
   Tensor<T> run(const Adjacency& a, MatrixView<const float> features, const SparseInput* entries,
                 std::size_t budget) const {
     const std::size_t layers = model.num_layers();
+    const Array<std::size_t> strides = budget == 0 ? Array<std::size_t>() : layer_strides(model);
     Tensor<T> out;
     for (std::size_t l = 0; l < layers; ++l) {
       Drift drift;
@@ -54,7 +56,7 @@ struct LayerSweep {
         if (keep) drift = keep_rows(l + 1, 0, std::as_const(out).view());
       } else {
         Tensor<T> logits;
-        drift = layer_in_blocks(l, a, features, budget, last, keep, logits);
+        drift = layer_in_blocks(l, a, features, strides[l], budget, last, keep, logits);
         if (last) out = std::move(logits);
       }
       if (keep) store.set_error(l + 1, std::sqrt(drift.difference / std::max(drift.size, 1e-300)));
@@ -87,13 +89,14 @@ struct LayerSweep {
   }
 
   Drift layer_in_blocks(std::size_t l, const Adjacency& a, MatrixView<const float> features,
-                        std::size_t budget, bool last, bool keep, Tensor<T>& logits) const {
+                        std::size_t out_width, std::size_t budget, bool last, bool keep,
+                        Tensor<T>& logits) const {
     if (needs_all_rows(model)) {
       throw ConfigError(
           "HistoryModel: a norm over all rows cannot be refreshed in blocks of them; leave out the budget");
     }
     const std::size_t in_width = l == 0 ? features.cols() : store.find(l)->cols();
-    const std::size_t width = std::max({in_width, model.out_features(), std::size_t{1}});
+    const std::size_t width = std::max({in_width, out_width, std::size_t{1}});
     const std::size_t most = budget / (3 * width * sizeof(T));
     const std::size_t least = largest_row(a.forward);
     if (most < least) {

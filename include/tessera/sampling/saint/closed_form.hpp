@@ -90,6 +90,7 @@ template <ClosedFormDraw D>
 SaintNormalization exact_inclusions(const SampleSource& source, const D& draws,
                                     const SaintNormalizationOptions& options) {
   validate(options);
+  detail::check_targets("exact_inclusions", source);
   const CsrView<> graph = source.graph;
   const SaintSingleDraw single = single_draw(source, draws);
   const auto many = static_cast<double>(single.draws);

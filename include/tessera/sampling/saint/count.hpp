@@ -82,13 +82,14 @@ struct CountingLane {
 /// to more than `coverage` times the nodes that can occur (those with neighbours, and the targets).
 /// Cost     the drawing of coverage * N / n subgraphs of n nodes, work O(coverage N mean degree of a drawn
 ///          node / T); 8 bytes per entry while counting, 4 in the end
-/// Errors   ConfigError for wrong options; otherwise as the draws
+/// Errors   ConfigError for wrong options or without targets, IndexError if one is no node; otherwise as the draws
 /// Threads  parallel over subgraphs; integer sums, so the result does not depend on T
 /// Source   the authors' minibatch.py, norm_aggr.pyx; differs: the subgraphs counted are not trained on again
 template <SubgraphDraw D>
 SaintNormalization count_inclusions(const SampleSource& source, const D& draws,
                                     const SaintNormalizationOptions& options) {
   validate(options);
+  detail::check_targets("count_inclusions", source);
   const CsrView<> graph = source.graph;
   std::size_t population = 0;
   for (std::size_t v = 0; v < graph.num_rows; ++v) population += graph.degree(v) > 0 ? 1u : 0u;
