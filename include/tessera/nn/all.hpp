@@ -14,7 +14,6 @@
 #include "tessera/nn/init/glorot.hpp"
 #include "tessera/nn/init/kaiming.hpp"
 #include "tessera/nn/init/uniform.hpp"
-#include "tessera/nn/layer_strides.hpp"
 #include "tessera/nn/layers/attention_layer_options.hpp"
 #include "tessera/nn/layers/batch_norm.hpp"
 #include "tessera/nn/layers/cluster_gcn_conv.hpp"

@@ -5,9 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "tessera/core/adjacency.hpp"
 #include "tessera/core/csr_view.hpp"
+#include "tessera/core/error.hpp"
 #include "tessera/core/ids.hpp"
 #include "tessera/sampling/mini_batch.hpp"
 
@@ -19,6 +21,15 @@ struct SampleSource {
   bool symmetric = false;           ///< the graph equals its transpose
   std::span<const NodeId> targets;  ///< ascending; the labelled training nodes in training
 };
+
+/// Throws IndexError for the first seed that is not a node.
+inline void check_seeds(std::span<const NodeId> seeds, std::size_t num_nodes, std::string_view who) {
+  for (std::size_t k = 0; k < seeds.size(); ++k) {
+    if (seeds[k] >= num_nodes) {
+      throw IndexError(message(who, ": seeds[", k, "] is ", seeds[k], ", want less than ", num_nodes));
+    }
+  }
+}
 
 /// Names one batch of one run; with the source and the sampler's options it determines every bit of it.
 struct BatchKey {

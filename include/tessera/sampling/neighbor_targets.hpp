@@ -66,13 +66,4 @@ inline void check_batch_size(std::size_t batch_size, std::string_view who) {
   if (batch_size == 0) throw ConfigError(message(who, ": batch_size is 0, want at least 1"));
 }
 
-/// Throws IndexError for the first seed that is not a node.
-inline void check_seeds(std::span<const NodeId> seeds, std::size_t num_nodes, std::string_view who) {
-  for (std::size_t k = 0; k < seeds.size(); ++k) {
-    if (seeds[k] >= num_nodes) {
-      throw IndexError(message(who, ": seeds[", k, "] is ", seeds[k], ", want less than ", num_nodes));
-    }
-  }
-}
-
 }  // namespace tessera

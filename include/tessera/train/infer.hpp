@@ -23,7 +23,6 @@
 #include "tessera/kernels/rows.hpp"
 #include "tessera/nn/autograd/sparse_input.hpp"
 #include "tessera/nn/concepts.hpp"
-#include "tessera/nn/layer_strides.hpp"
 #include "tessera/train/concepts.hpp"
 #include "tessera/train/spill.hpp"
 

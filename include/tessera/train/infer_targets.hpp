@@ -16,7 +16,6 @@
 #include "tessera/nn/autograd/sparse_input.hpp"
 #include "tessera/nn/concepts.hpp"
 #include "tessera/sampling/concepts.hpp"
-#include "tessera/sampling/neighbor_targets.hpp"
 #include "tessera/train/infer.hpp"
 
 namespace tessera {
