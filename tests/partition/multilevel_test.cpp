@@ -232,6 +232,8 @@ TEST_CASE("cuts beyond 32 bits are counted right") {
   CHECK(p.cut == 2'000'000'000 * edge_cut(graph, p.part));
   CHECK(p.cut > std::int64_t{1} << 32);
   CHECK(p.feasible());
+  const std::vector<std::int32_t> light(graph.col.size(), 1);
+  CHECK(std::ranges::equal(p.part, partition(graph, {.parts = 16, .edge_weight = light}).part));
 }
 
 TEST_CASE("an edge stored twice counts twice") {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <vector>
@@ -40,8 +41,10 @@ class RefineFm {
   /// Returns by how much the cut fell.
   Weight run(const LevelGraph& graph, const Options& options, BlockState& state) {
     if (options.rounds <= 0 || state.num_blocks() < 2) return 0;
-    return graph.wide_edge_weight.empty() ? run(graph, options, narrow_, state)
-                                          : run(graph, options, wide_, state);
+    // What a row sums may pass 32 bits where no single weight does.
+    return graph.total_edge_weight <= std::numeric_limits<std::int32_t>::max()
+               ? run(graph, options, narrow_, state)
+               : run(graph, options, wide_, state);
   }
 
  private:
