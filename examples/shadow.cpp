@@ -23,8 +23,9 @@
 #include "tessera/sampling/any_sampler.hpp"
 #include "tessera/sampling/shadow_sampler.hpp"
 #include "tessera/train/console_progress.hpp"
+#include "tessera/train/evaluate.hpp"
 #include "tessera/train/infer_targets.hpp"
-#include "tessera/train/metrics.hpp"
+#include "tessera/train/role_targets.hpp"
 #include "tessera/train/trainer.hpp"
 
 namespace {
@@ -73,20 +74,20 @@ tessera::AnySampler make_sampler(const ShadowOptions& s, const tessera::GraphRef
   return tessera::ShadowSampler(ppr_table(graph.view(), targets, table), graph.num_nodes(), s.ppr, batches);
 }
 
-/// The metric of one role, on graphs cut out of the whole graph.
+/// Loss and metric of one role, on graphs cut out of the whole graph.
 tessera::Score score(const tessera::ShadowNet<>& model, const ShadowOptions& s,
                      const tessera::DatasetView& data, const tessera::SparseFeatures* entries,
                      tessera::Role role, tessera::Metric metric) {
-  const tessera::Array<tessera::NodeId> targets = data.nodes(role);
-  if (targets.empty()) return {};
-  const tessera::SampleSource source{data.graph.view(), data.graph.symmetric, targets};
+  const tessera::RoleTargets targets = tessera::targets_of(data, role);
+  if (targets.rows.empty()) return {};
+  const tessera::SampleSource source{data.graph.view(), data.graph.symmetric, targets.rows};
   const tessera::Tensor<float> logits =
-      infer_targets(model, make_sampler(s, data.graph, targets), source, data.features, 0, entries);
+      infer_targets(model, make_sampler(s, data.graph, targets.rows), source, data.features, 0, entries);
   tessera::Tensor<float> all = tessera::Tensor<float>::zeros(data.num_nodes(), data.num_classes());
-  for (std::size_t t = 0; t < targets.size(); ++t)
-    std::copy(logits.row(t).begin(), logits.row(t).end(), all.row(targets[t]).begin());
-  const tessera::LabelView labels{data.labels.classes, data.labels.indicators};
-  return {0.0, measure(metric, std::as_const(all).view(), labels, targets), targets.size()};
+  for (std::size_t t = 0; t < targets.rows.size(); ++t)
+    std::copy(logits.row(t).begin(), logits.row(t).end(), all.row(targets.rows[t]).begin());
+  return tessera::score(std::as_const(all).view(), data, targets, examples::ChosenLoss{data.multilabel()},
+                        metric);
 }
 
 }  // namespace

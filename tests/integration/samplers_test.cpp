@@ -192,6 +192,16 @@ TEST_CASE("layer-wise training: one layer is a perceptron on propagated features
     for (std::size_t f = 0; f < kClasses; ++f) REQUIRE(one.logits(i, f) == want(i, f));
   }
 
+  // Features that training alone reads are propagated too, and are what the weights learn from.
+  DatasetView noisy = data;
+  const Tensor<float> nothing = Tensor<float>::zeros(planted().num_nodes(), kFeatures);
+  noisy.train_features = nothing.view();
+  for (const std::size_t layers : {1u, 2u}) {
+    const auto blind = fit_layer_wise(noisy, {.layers = layers, .fit = options.fit}, make, rows,
+                                      CrossEntropy{}, Adam{.lr = 0.01});
+    CHECK(blind.reports[0].history.back().train_loss > report.history.back().train_loss + 0.1);
+  }
+
   options.layers = 3;
   const auto three = fit_layer_wise(data, options, make, rows, CrossEntropy{}, Adam{.lr = 0.01});
   REQUIRE(three.layers.size() == 3);

@@ -9,6 +9,7 @@
 
 #include "tessera/core/error.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/graph/concepts.hpp"
 #include "tessera/graph/dataset_view.hpp"
 #include "tessera/graph/normalization.hpp"
 #include "tessera/kernels/spmm.hpp"
@@ -64,7 +65,8 @@ Tensor<float> apply_rows(const M& model, std::size_t first, std::size_t last, Ma
 ///                               NeighborSampler({.fanouts = {0, 0}}), CrossEntropy{}, Adam{.lr = 0.001});
 ///
 /// make_model(in, layer) gives a model of two layers that looks at no neighbours; the sampler makes batches of
-/// rows (fan-outs of 0). With options.fit.inductive, training sees features propagated on train_graph.
+/// rows (fan-outs of 0). With options.fit.inductive, training sees features propagated on train_graph; with
+/// data.train_features, these.
 /// Cost     L propagations in all, whatever the number of epochs; memory O(N F)
 /// Errors   ConfigError for no layers, or a model without two layers; otherwise as Trainer::fit
 /// Threads  as Trainer
@@ -85,9 +87,11 @@ auto fit_layer_wise(const DatasetView& data, const LayerWiseOptions& options, Ma
   }
   LayerWiseFit<M> out;
   out.layers.reserve(options.layers);
+  const PreparedAdjacency& seen = training ? *training : whole;
+  const bool apart = training.has_value() || !data.train_features.empty();
   Tensor<float> x = detail::propagated(whole, data.features);
   Tensor<float> x_train;
-  if (training) x_train = detail::propagated(*training, data.features);
+  if (apart) x_train = detail::propagated(seen, training_features(data));
   for (std::size_t l = 0; l < options.layers; ++l) {
     out.layers.push_back(make_model(x.cols(), l));
     M& model = out.layers.back();
@@ -97,7 +101,7 @@ auto fit_layer_wise(const DatasetView& data, const LayerWiseOptions& options, Ma
     }
     DatasetView view = data;
     view.features = x.view();
-    if (training) view.train_features = x_train.view();
+    if (apart) view.train_features = x_train.view();
     Trainer trainer{model, S(sampler), loss, optimizer};
     out.reports.push_back(trainer.fit(view, options.fit));
     if (l + 1 == options.layers) {
@@ -105,8 +109,7 @@ auto fit_layer_wise(const DatasetView& data, const LayerWiseOptions& options, Ma
       break;
     }
     x = detail::propagated(whole, detail::apply_rows(model, 0, 1, x.view()).view());
-    if (training)
-      x_train = detail::propagated(*training, detail::apply_rows(model, 0, 1, x_train.view()).view());
+    if (apart) x_train = detail::propagated(seen, detail::apply_rows(model, 0, 1, x_train.view()).view());
   }
   return out;
 }
