@@ -83,8 +83,8 @@ def training_cases(data, path, nodes, scale):
     found.append(Case(f"{data}: SGC", "sgc", drop(common, "--hidden", "--dropout"), "SGC", "none", 2, 0, data, "training",
                       ["sgc"], ("precompute", "epoch")))
     found.append(Case(f"{data}: SIGN", "sign", [*common, "--batch-size", batch], "SIGN", "none", 2, scale.hidden, data))
-    # Several aggregates of every basis: at millions of nodes wider layers do not fit.
-    narrow = ["--hidden", "128"] if nodes * scale.hidden > 2**28 else []
+    # Several aggregates of every basis: at millions of nodes wider layers do not fit 24 GB.
+    narrow = ["--hidden", "64"] if nodes * scale.hidden > 2**28 else []
     found.append(Case(f"{data}: EGC-M", "egc", [*(drop(common, "--hidden") if narrow else common), "--layers", "2", "--model",
                                                 "egc-m", *narrow], "EGC", "none", 2, scale.hidden, data))
     return found

@@ -37,9 +37,9 @@ struct Plan {
   int fm_rounds = 10;
   std::size_t fm_improvement = 1000;  ///< a round must gain more than cut / this to be followed by another
   double fm_budget = 12;              ///< edges a level's searches visit, per stored edge
-  std::size_t fm_edges = std::size_t{1} << 23;  ///< larger levels get label propagation alone
-  std::size_t fm_group_edges = std::size_t{1} << 20;
-  int runs = 1;                    ///< whole partitions, the best of which is returned
+  std::size_t fm_edges = std::size_t{1} << 23;        ///< larger levels get label propagation alone
+  std::size_t fm_group_edges = std::size_t{1} << 18;  ///< searched at the same time; more at once find less
+  int runs = 1;                                       ///< whole partitions, the best of which is returned
   int cycles = 0;                  ///< times the result is coarsened inside its blocks and refined again
   PhaseSeconds* phases = nullptr;  ///< where to note the time each step takes, if anywhere
 };
