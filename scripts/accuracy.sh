@@ -182,7 +182,7 @@ ltd_row gcn citeseer 6.90e-6 7.46e-5 1 1 4 0.1
 ltd_row gcn computers 3.85e-6 1.18e-5 1 100 12 50
 ltd_row gat cora 1.68e-3 3.29e-4 2 1 0.01 50
 ltd_row gat citeseer 6.24e-5 1.71e-4 2 1 0.01 1
-ltd_row gat computers 3.56e-6 6.82e-5 2 200 24 200
+ltd_row gat computers 3.56e-6,1e-6 6.82e-5 2 200 24 200
 ltd_row sage cora 8.74e-4 2.24e-4 3 1 4 1
 ltd_row sage citeseer 9.79e-6 2.06e-4 3 1 4 0.1
 ltd_row sage computers 6.86e-7 1.12e-5 3 200 24 100
