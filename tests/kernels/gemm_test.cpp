@@ -105,6 +105,8 @@ TEST_CASE("gemm: large enough for threads, agrees with its twin", "[gemm]") {
       agrees_with_twin<float>(kind, {700, 150, 70}, Accumulate::yes, 1);
       agrees_with_twin<float>(kind, {130, 2300, 7}, Accumulate::no, 2);
       agrees_with_twin<double>(kind, {7, 2300, 130}, Accumulate::yes, 0);
+      // Tiles and blocks of the sum at once.
+      agrees_with_twin<float>(kind, {260, 1301, 40}, Accumulate::yes, 0);
     }
   }
 }

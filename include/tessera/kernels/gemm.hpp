@@ -89,9 +89,9 @@ void gemm_rows_of_a(MatrixView<const T> a, MatrixView<const T> b, MatrixView<T> 
   if (depth == 0 && accumulate == Accumulate::no) {
     for (std::size_t i = 0; i < c.rows(); ++i) std::fill_n(c.row(i).data(), c.cols(), T{0});
   }
-  // Tile height is free: it changes no bits. Four tiles per thread balance, 96 rows keep A's block in L2.
+  // Tile height is free: it changes no bits. A dozen tiles per thread balance, 96 rows keep A's block in L2.
   constexpr std::size_t kMaxRows = 4 * kGemmRowStep;
-  const std::size_t share = c.rows() / (4 * max_threads()) / kGemmRowStep * kGemmRowStep;
+  const std::size_t share = c.rows() / (12 * max_threads()) / kGemmRowStep * kGemmRowStep;
   const std::size_t rows = serial ? kMaxRows : std::clamp(share, kGemmRowStep, kMaxRows);
   if (serial) {
     for (std::size_t i = 0; i < c.rows(); i += rows) tile(i, std::min(c.rows(), i + rows));
@@ -127,22 +127,25 @@ void add_run(Isa isa, const T* from, std::size_t count, T* to) {
   dispatch(isa, [&](auto) TESSERA_INLINE_LAMBDA { add_vectors<T>(from, count, to); });
 }
 
-/// How A^T B is cut: tiles of rows of the result, times blocks of summed rows. Depends on the extents alone.
+/// How A^T B is cut: tiles of rows of the result, times blocks of summed rows, both of nearly equal extents, because a
+/// task each is all there is to balance. Depends on the extents alone.
 struct TnPlan {
-  static constexpr std::size_t kTileRows = 8 * kGemmRowStep;
+  static constexpr std::size_t kMaxTileRows = 8 * kGemmRowStep;
+  static constexpr std::size_t kDepthStep = 32;  // kGemmDepth would leave the last block short
   static constexpr std::size_t kTasks = 32;      // enough to balance, few enough to add up cheaply
   static constexpr std::size_t kMinDepth = 512;  // so that a partial sum costs little to write and read
 
   TnPlan(std::size_t depth, std::size_t rows) noexcept {
-    tiles = (rows + kTileRows - 1) / kTileRows;
+    tiles = (rows + kMaxTileRows - 1) / kMaxTileRows;
+    tile_rows = ((rows + tiles - 1) / tiles + kGemmRowStep - 1) / kGemmRowStep * kGemmRowStep;
     const std::size_t most = (depth + kMinDepth - 1) / kMinDepth;
     const std::size_t wanted = std::min((kTasks + tiles - 1) / tiles, most);
     const std::size_t share = (depth + wanted - 1) / wanted;
-    block = (share + kGemmDepth - 1) / kGemmDepth * kGemmDepth;
+    block = (share + kDepthStep - 1) / kDepthStep * kDepthStep;
     blocks = (depth + block - 1) / block;
   }
 
-  std::size_t tiles, block, blocks;
+  std::size_t tiles, tile_rows, block, blocks;
 };
 
 /// C = A^T B, or C^T = A^T B if `swapped`.
@@ -163,10 +166,9 @@ void gemm_columns_of_a(MatrixView<const T> a, MatrixView<const T> b, MatrixView<
     for (std::size_t t = begin; t < end; ++t) {
       const std::size_t part = t / plan.tiles;
       const std::size_t k0 = part * plan.block;
-      const std::size_t i0 = t % plan.tiles * TnPlan::kTileRows;
-      gemm_tn_block(isa, a, b, k0, std::min(depth, k0 + plan.block), i0,
-                    std::min(rows, i0 + TnPlan::kTileRows), panels,
-                    direct ? c : MatrixView<T>(partial.data() + part * rows * cols, rows, cols),
+      const std::size_t i0 = t % plan.tiles * plan.tile_rows;
+      gemm_tn_block(isa, a, b, k0, std::min(depth, k0 + plan.block), i0, std::min(rows, i0 + plan.tile_rows),
+                    panels, direct ? c : MatrixView<T>(partial.data() + part * rows * cols, rows, cols),
                     direct && accumulate == Accumulate::yes);
     }
   });
