@@ -236,7 +236,7 @@ void gemm_nt(std::type_identity_t<MatrixView<const T>> a, std::type_identity_t<M
 /// C = A^T B, the gradient of a linear map's weight: dW = X^T G.
 ///
 /// Shapes   a [N, K], b [N, F] -> c [K, F]; any strides; c may not overlap a or b
-/// Cost     work O(N K F); up to 64 partial sums of c's size from the pool where c is small
+/// Cost     work O(N K F); up to 32 partial sums of c's size from the pool where c is small
 /// Errors   ShapeError if extents do not fit
 /// Threads  safe to call concurrently on distinct c; the rows are summed in blocks that depend on the extents
 ///          alone and the blocks in order, so the result is independent of T
