@@ -118,7 +118,11 @@ void bf16_rows_of_a(Bf16Isa isa, MatrixView<const A> a, const Bf16Right& b, Matr
   const std::size_t blocks = bf16_blocks(c.rows());
   const std::size_t depth = a.cols();
   const std::size_t padded = b.panels * kBf16Block;
-  const std::size_t grain = std::clamp<std::size_t>(blocks / (4 * max_threads()), 1, 8);
+  // A dozen tasks per thread balance; below a MFLOP a task costs more to hand out than it shares.
+  constexpr std::size_t kTaskProducts = std::size_t{1} << 19;
+  const std::size_t least = 1 + kTaskProducts / (kBf16Block * kBf16Block * b.steps * padded);
+  const std::size_t grain =
+      std::clamp(blocks / (12 * max_threads()), std::min<std::size_t>(least, 8), std::size_t{8});
   for_tiles(blocks, grain, serial, [&](std::size_t begin, std::size_t end) {
     Array<float> sums(kBf16Block * padded);
     Array<bf16> room(kBf16Block * kBf16Block * b.steps);
@@ -130,6 +134,7 @@ void bf16_rows_of_a(Bf16Isa isa, MatrixView<const A> a, const Bf16Right& b, Matr
         Bf16Block work;
         work.c = sums.data();
         work.ldc = padded;
+        work.last = depth - (b.steps - 1) * kBf16Block;
         if (std::is_same_v<A, float> || rows < kBf16Block) {
           work.lda = kBf16Block * b.steps;
           pad_bf16_rows(from, a.stride(), rows, depth, room.data(), work.lda);
@@ -148,6 +153,7 @@ void bf16_rows_of_a(Bf16Isa isa, MatrixView<const A> a, const Bf16Right& b, Matr
         for (std::size_t p = 0; p < b.panels; ++p) {
           work.panel = b.panel(p);
           work.c = sums.data() + p * kBf16Block;
+          work.cols = std::min(kBf16Block, c.cols() - p * kBf16Block);
           bf16_block(isa, work);
         }
         dispatch(Isa::avx512, [&](auto level) TESSERA_INLINE_LAMBDA {
@@ -203,7 +209,7 @@ void bf16_columns_of_a(Bf16Isa isa, MatrixView<const A> a, MatrixView<const B> b
     const std::size_t steps = bf16_blocks(rows);
     const MatrixView<const A> x = a.middle_rows(first, rows);
     const MatrixView<const B> g = b.middle_rows(first, rows);
-    for_tiles(steps, 2, serial, [&](std::size_t begin, std::size_t end) {
+    for_tiles(steps, 1, serial, [&](std::size_t begin, std::size_t end) {
       for (std::size_t s = begin; s < end; ++s) {
         for (std::size_t i = 0; i < plan.strips; ++i) {
           pack_bf16_columns(x, s, i, left.data() + (i * steps_per_chunk + s) * kTile);
@@ -232,6 +238,8 @@ void bf16_columns_of_a(Bf16Isa isa, MatrixView<const A> a, MatrixView<const B> b
                     work.c = whole != nullptr ? whole : sums.data() + t * kTile;
                     work.ldc = whole != nullptr ? c.stride() : kBf16Block;
                     work.add = first > 0;
+                    work.cols = std::min(kBf16Block, c.cols() - panel * kBf16Block);
+                    if (to == steps) work.last = rows - (steps - 1) * kBf16Block;
                     bf16_block(isa, work);
                   }
                 });

@@ -40,7 +40,9 @@ struct Bf16Block {
   std::size_t lda = 0;
   std::size_t stride = kBf16Block;  ///< elements from one step of a to the next
   std::size_t steps = 0;
-  const bf16* tail = nullptr;  ///< [32, 32] of one more step, or null
+  const bf16* tail = nullptr;     ///< [32, 32] of one more step, or null
+  std::size_t last = kBf16Block;  ///< summed elements of the last step; the rest are zeros
+  std::size_t cols = kBf16Block;  ///< columns of the panel that are wanted; what the rest become is left open
   const bf16* panel = nullptr;
   float* c = nullptr;
   std::size_t ldc = 0;
@@ -112,51 +114,58 @@ TESSERA_TARGET_AMX_BF16 inline void bf16_block_amx(const Bf16Block& given) noexc
 #define TESSERA_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-TESSERA_TARGET_BF16 inline void bf16_block_pairs(const Bf16Block& given) noexcept {
+/// bf16_block_pairs on the first `kHalves` halves of the panel.
+template <std::size_t kHalves>
+TESSERA_TARGET_BF16 void bf16_halves_pairs(const Bf16Block& given) noexcept {
   constexpr std::size_t kRows = 8;
   const Bf16Block b = given;
   const std::size_t total = b.steps + (b.tail != nullptr ? 1 : 0);
   for (std::size_t i = 0; i < kBf16Block; i += kRows) {
-    __m512 sum[kRows][2];
+    __m512 sum[kRows][kHalves];
     float* const c = b.c + i * b.ldc;
     TESSERA_UNROLL
     for (std::size_t r = 0; r < kRows; ++r) {
-      sum[r][0] = b.add ? _mm512_loadu_ps(c + r * b.ldc) : _mm512_setzero_ps();
-      sum[r][1] = b.add ? _mm512_loadu_ps(c + r * b.ldc + 16) : _mm512_setzero_ps();
+      TESSERA_UNROLL
+      for (std::size_t h = 0; h < kHalves; ++h) {
+        sum[r][h] = b.add ? _mm512_loadu_ps(c + r * b.ldc + 16 * h) : _mm512_setzero_ps();
+      }
     }
     const bf16* panel = b.panel;
     for (std::size_t s = 0; s < total; ++s, panel += kBf16Panel) {
-      const bool last = s == b.steps;
-      const std::size_t stride = last ? kBf16Block : b.lda;
-      const bf16* const a = (last ? b.tail : b.a + s * b.stride) + i * stride;
-      for (std::size_t k = 0; k < kBf16Block / 2; ++k) {
-        const auto low = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + k * kBf16Block));
-        const auto high = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + kBf16Tile + k * kBf16Block));
+      const bool tail = s == b.steps;
+      const std::size_t stride = tail ? kBf16Block : b.lda;
+      const bf16* const a = (tail ? b.tail : b.a + s * b.stride) + i * stride;
+      const std::size_t pairs = s + 1 < total ? kBf16Block / 2 : (b.last + 1) / 2;
+      for (std::size_t k = 0; k < pairs; ++k) {
+        __m512bh y[kHalves];
+        TESSERA_UNROLL
+        for (std::size_t h = 0; h < kHalves; ++h) {
+          y[h] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + h * kBf16Tile + k * kBf16Block));
+        }
         TESSERA_UNROLL
         for (std::size_t r = 0; r < kRows; ++r) {
           std::int32_t pair;
           __builtin_memcpy(&pair, a + r * stride + 2 * k, sizeof pair);
           const auto x = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
-          sum[r][0] = _mm512_dpbf16_ps(sum[r][0], x, low);
-          sum[r][1] = _mm512_dpbf16_ps(sum[r][1], x, high);
+          TESSERA_UNROLL
+          for (std::size_t h = 0; h < kHalves; ++h) sum[r][h] = _mm512_dpbf16_ps(sum[r][h], x, y[h]);
         }
       }
     }
     TESSERA_UNROLL
     for (std::size_t r = 0; r < kRows; ++r) {
-      _mm512_storeu_ps(c + r * b.ldc, sum[r][0]);
-      _mm512_storeu_ps(c + r * b.ldc + 16, sum[r][1]);
+      TESSERA_UNROLL
+      for (std::size_t h = 0; h < kHalves; ++h) _mm512_storeu_ps(c + r * b.ldc + 16 * h, sum[r][h]);
     }
   }
 }
 
-/// Up to 16 numbers from p on as bf16 in the lower halves of 32-bit lanes; zeros where `mask` has none.
-TESSERA_TARGET_BF16 inline __m512i bf16_lanes(const float* p, __mmask16 mask) noexcept {
-  return _mm512_maskz_cvtepu16_epi32(
-      kAllLanes, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, p))));
-}
-TESSERA_TARGET_BF16 inline __m512i bf16_lanes(const bf16* p, __mmask16 mask) noexcept {
-  return _mm512_maskz_cvtepu16_epi32(kAllLanes, _mm256_maskz_loadu_epi16(mask, p));
+TESSERA_TARGET_BF16 inline void bf16_block_pairs(const Bf16Block& block) noexcept {
+  if (block.cols <= kBf16Block / 2) {
+    bf16_halves_pairs<1>(block);
+  } else {
+    bf16_halves_pairs<2>(block);
+  }
 }
 
 /// Up to 32 numbers from p on as bf16 side by side.
@@ -171,6 +180,16 @@ TESSERA_TARGET_BF16 inline __m512i bf16_run(const bf16* p, __mmask32 mask) noexc
 
 inline __mmask32 bf16_mask(std::size_t count) noexcept {
   return count >= 32 ? ~__mmask32{0} : static_cast<__mmask32>((1u << count) - 1);
+}
+
+/// Which 16-bit lanes of two registers to take so that those from `first` on alternate.
+TESSERA_TARGET_BF16 inline __m512i interleaved_lanes(std::uint16_t first) noexcept {
+  alignas(64) std::uint16_t lane[32];
+  for (std::uint16_t i = 0; i < 16; ++i) {
+    lane[2 * i] = static_cast<std::uint16_t>(first + i);
+    lane[2 * i + 1] = static_cast<std::uint16_t>(32 + first + i);
+  }
+  return _mm512_load_si512(lane);
 }
 
 /// The 16 x 16 matrix of 32-bit lanes, transposed.
@@ -202,32 +221,22 @@ TESSERA_TARGET_BF16 TESSERA_ALWAYS_INLINE void transpose_lanes(__m512i (&x)[16])
   }
 }
 
-/// 32 rows from row k on of columns [j, j + 16) of b, as pairs of neighbours in a column; zeros outside b.
-template <class S>
-TESSERA_TARGET_BF16 TESSERA_ALWAYS_INLINE void load_pairs(MatrixView<const S> b, std::size_t k, std::size_t j,
-                                                          __m512i (&out)[16]) noexcept {
-  const auto mask =
-      static_cast<__mmask16>(bf16_mask(j < b.cols() ? std::min<std::size_t>(16, b.cols() - j) : 0));
-  const S* const from = b.data() + k * b.stride() + j;
-  const std::size_t rows = k < b.rows() ? b.rows() - k : 0;
-  TESSERA_UNROLL
-  for (std::size_t r = 0; r < 16; ++r) {
-    const __m512i even = 2 * r < rows ? bf16_lanes(from + 2 * r * b.stride(), mask) : _mm512_setzero_si512();
-    const __m512i odd =
-        2 * r + 1 < rows ? bf16_lanes(from + (2 * r + 1) * b.stride(), mask) : _mm512_setzero_si512();
-    out[r] = _mm512_or_si512(even, _mm512_maskz_slli_epi32(kAllLanes, odd, 16));
-  }
-}
-
-/// One step of one panel of b [K, F]: rows [32 step, ...), columns [32 panel, ...).
+/// One step of one panel of b [K, F]: rows [32 step, ...), columns [32 panel, ...); zeros outside b.
 template <class S>
 TESSERA_TARGET_BF16 void pack_bf16_step(MatrixView<const S> b, std::size_t step, std::size_t panel,
                                         bf16* out) noexcept {
-  for (std::size_t half = 0; half < 2; ++half, out += kBf16Tile) {
-    __m512i pair[16];
-    load_pairs(b, step * kBf16Block, panel * kBf16Block + 16 * half, pair);
-    TESSERA_UNROLL
-    for (std::size_t r = 0; r < 16; ++r) _mm512_storeu_si512(out + r * kBf16Block, pair[r]);
+  const std::size_t k = step * kBf16Block;
+  const std::size_t j = panel * kBf16Block;
+  const std::size_t rows = k < b.rows() ? b.rows() - k : 0;
+  const __mmask32 mask = bf16_mask(j < b.cols() ? b.cols() - j : 0);
+  const S* from = b.data() + k * b.stride() + j;
+  const __m512i first = interleaved_lanes(0);
+  const __m512i second = interleaved_lanes(kBf16Block / 2);
+  for (std::size_t r = 0; r < kBf16Block; r += 2, from += 2 * b.stride(), out += kBf16Block) {
+    const __m512i even = r < rows ? bf16_run(from, mask) : _mm512_setzero_si512();
+    const __m512i odd = r + 1 < rows ? bf16_run(from + b.stride(), mask) : _mm512_setzero_si512();
+    _mm512_storeu_si512(out, _mm512_permutex2var_epi16(even, first, odd));
+    _mm512_storeu_si512(out + kBf16Tile, _mm512_permutex2var_epi16(even, second, odd));
   }
 }
 
@@ -254,9 +263,11 @@ TESSERA_TARGET_BF16 void pack_bf16_step_transposed(MatrixView<const S> b, std::s
 template <class S>
 TESSERA_TARGET_BF16 void pack_bf16_columns(MatrixView<const S> x, std::size_t step, std::size_t block,
                                            bf16* out) noexcept {
+  pack_bf16_step(x, step, block, out);
   for (std::size_t half = 0; half < 2; ++half, out += kBf16Tile) {
     __m512i pair[16];
-    load_pairs(x, step * kBf16Block, block * kBf16Block + 16 * half, pair);
+    TESSERA_UNROLL
+    for (std::size_t r = 0; r < 16; ++r) pair[r] = _mm512_loadu_si512(out + r * kBf16Block);
     transpose_lanes(pair);
     TESSERA_UNROLL
     for (std::size_t r = 0; r < 16; ++r) _mm512_storeu_si512(out + r * kBf16Block, pair[r]);
