@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: MIT
 """PyTorch Geometric on a graph that `convert --to graphsaint` wrote: the network, batches and settings of our programs.
 
-Adjacencies of whole graphs are torch.sparse CSR matrices, normalised once, which is PyG's fastest way on a CPU; batches
-come from its own ClusterLoader, NeighborLoader and GraphSAINTRandomWalkSampler. The last two need pyg-lib or torch-sparse.
+Adjacencies of whole graphs are torch.sparse CSR matrices, normalised once; batches come from its own ClusterLoader,
+NeighborLoader and GraphSAINTRandomWalkSampler. The last two need pyg-lib or torch-sparse. Each method has the documented
+settings that were fastest on four threads: batches of clusters and neighbours as SparseTensor where torch-sparse is there
+(GraphSAINT's are slower so), neighbours trimmed layer by layer and drawn by two workers (workers slow the other loaders).
 """
 import time
 
@@ -14,20 +16,24 @@ import torch_geometric
 from torch_geometric.data import Data
 from torch_geometric.loader import ClusterData, ClusterLoader, GraphSAINTRandomWalkSampler, NeighborLoader
 from torch_geometric.nn import GCNConv, SAGEConv
+from torch_geometric.typing import WITH_TORCH_SPARSE, SparseTensor
+from torch_geometric.utils import trim_to_layer
 
 import peer_common
 
 
 class Net(torch.nn.Module):
-    """Convolutions with ReLU and dropout between them."""
+    """Convolutions with ReLU and dropout between them; with `hops`, a layer leaves out what later ones do not read."""
 
     def __init__(self, conv, sizes, dropout):
         super().__init__()
         self.convs = torch.nn.ModuleList([conv(a, b) for a, b in zip(sizes, sizes[1:])])
         self.dropout = dropout
 
-    def forward(self, x, edges):
+    def forward(self, x, edges, hops=None):
         for i, conv in enumerate(self.convs):
+            if hops:
+                x, edges, _ = trim_to_layer(i, *hops, x, edges)
             x = conv(x, edges)
             if i + 1 < len(self.convs):
                 x = F.dropout(F.relu(x), self.dropout, self.training)
@@ -43,6 +49,19 @@ class GivenParts(ClusterData):
 
     def _metis(self, edge_index, num_nodes):
         return self.parts
+
+
+def hops_of(batch, layers):
+    """Nodes and edges of every hop of a batch of neighbours, which lie hop by hop (torch-sparse does not count them)."""
+    source, target = batch.edge_index
+    nodes, edges, first, seen = [batch.batch_size], [], 0, batch.batch_size
+    for _ in range(layers):
+        last = first + int((target[first:] < seen).sum())
+        known = max(seen, int(source[first:last].max()) + 1) if last > first else seen
+        nodes.append(known - seen)
+        edges.append(last - first)
+        first, seen = last, known
+    return nodes, edges
 
 
 def normalised_csr(graph):
@@ -105,7 +124,7 @@ def main():
                                                  num_steps=peer_common.saint_steps(graph, options), sample_coverage=0)
         else:
             loader = NeighborLoader(data, num_neighbors=options.fanouts, batch_size=options.batch_size, shuffle=True,
-                                    input_nodes=train)
+                                    input_nodes=train, num_workers=2)
     seconds["precompute"] = time.perf_counter() - started
 
     model.train()
@@ -119,8 +138,13 @@ def main():
                 continue
             for batch in loader:
                 optimizer.zero_grad()
+                hops = hops_of(batch, options.layers) if options.method == "neighbor" else None
+                batch_edges = batch.edge_index
+                if WITH_TORCH_SPARSE and options.method != "saint":
+                    batch_edges = SparseTensor(row=batch_edges[1], col=batch_edges[0], trust_data=True,
+                                               sparse_sizes=(batch.num_nodes, batch.num_nodes))
                 with autocast():
-                    logits = model(batch.x, batch.edge_index)
+                    logits = model(batch.x, batch_edges, hops)
                 if options.method == "neighbor":
                     step(logits[:batch.batch_size], batch.y[:batch.batch_size])
                 elif batch.train_mask.any():
