@@ -25,7 +25,7 @@ def parse(description):
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--lr", type=float, default=0.01)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=10, help="0: with full, inference alone")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
@@ -82,7 +82,7 @@ def report(options, graph, program, versions, clock, test_metric, seconds):
     """The envelope our programs write; the first epoch warms up and is not counted where there are others."""
     steady = clock.epochs[1:] or clock.epochs
     run = {"seed": options.seed, "epochs": len(clock.epochs), "test_metric": test_metric, "seconds_train": sum(clock.epochs),
-           "seconds_per_epoch": sorted(steady)[len(steady) // 2]}
+           "seconds_per_epoch": sorted(steady)[len(steady) // 2] if steady else None}
     envelope = {"program": program, "version": versions,
                 "dataset": {"name": pathlib.Path(options.data).name, "nodes": graph.nodes, "edges": len(graph.indices),
                             "features": graph.features.shape[1], "classes": graph.classes, "train": len(graph.train),
@@ -91,7 +91,8 @@ def report(options, graph, program, versions, clock, test_metric, seconds):
                 "test_mean": test_metric, "test_std": 0.0, "seconds": seconds,
                 "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "threads": options.threads,
                 "precision": options.precision}
-    print(f"{program}: {run['seconds_per_epoch']:.4g} s/epoch, test {test_metric}, "
+    figures = {"epoch": run["seconds_per_epoch"], **seconds}
+    print(f"{program}: {', '.join(f'{k} {v:.4g} s' for k, v in figures.items() if v is not None)}, test {test_metric}, "
           f"peak {envelope['peak_rss_bytes'] / 1e6:.0f} MB")
     if options.report:
         pathlib.Path(options.report).write_text(json.dumps(envelope, indent=1) + "\n")
