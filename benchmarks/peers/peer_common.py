@@ -25,12 +25,16 @@ def parse(description):
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--lr", type=float, default=0.01)
-    parser.add_argument("--epochs", type=int, default=10, help="0: with full, inference alone")
+    parser.add_argument("--epochs", type=int, default=10, help="0: inference alone, with full")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument("--report", help="JSON file to write")
-    return parser.parse_args()
+    options = parser.parse_args()
+    least = 0 if options.method == "full" else 1
+    if options.epochs < least:
+        parser.error(f"--epochs: got {options.epochs} with {options.method}, want at least {least}")
+    return options
 
 
 class Graph:
