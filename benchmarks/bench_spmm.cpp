@@ -6,6 +6,7 @@
 //   bench_spmm --widths 32 128 256 602 --peers "venv/bin/python benchmarks/peers/spmm.py pyg"
 //                                   products on shuffled ids against other libraries, before and after our reordering
 //   bench_spmm --reorder --widths 128   the same without other libraries: what reordering costs and gives
+//   bench_spmm --shapes no-reuse --widths 32 128   rows that are read once: what is left is streaming
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -275,6 +276,42 @@ void run_beside_peers(const std::string& shape, const PlantedCsr& shuffled, cons
   }
 }
 
+/// Sums of 16 rows each, every row read once and in order, at every width: nothing but memory's rate bounds them.
+void run_no_reuse(const Options& options, const Machine& machine, Report& report) {
+  constexpr std::size_t kDegree = 16;
+  for (const std::size_t width : options.widths) {
+    const auto floats = static_cast<std::size_t>(options.scale * 1.5e9 / sizeof(float));
+    const std::size_t rows = std::max<std::size_t>(4, floats / (width * kDegree));
+    Array<EdgeId> row_ptr(rows + 1);
+    Array<NodeId> col(rows * kDegree);
+    for (std::size_t i = 0; i <= rows; ++i) row_ptr[i] = static_cast<EdgeId>(i * kDegree);
+    for (std::size_t e = 0; e < col.size(); ++e) col[e] = static_cast<NodeId>(e);
+    CsrView<> a;
+    a.row_ptr = std::span<const EdgeId>(row_ptr.data(), row_ptr.size());
+    a.col = std::span<const NodeId>(col.data(), col.size());
+    a.num_rows = rows;
+    a.num_cols = col.size();
+    const Tensor<float> x = formula_features(a.num_cols, width);
+    Tensor<float> y(rows, width);
+    const std::vector<Case> cases{{"tessera", [&] { spmm_sum<float, float>(a, x, y); }}};
+    const auto n = static_cast<double>(rows);
+    const auto e = static_cast<double>(col.size());
+    const auto f = static_cast<double>(width);
+    Row row;
+    row.group = "no reuse, F = " + std::to_string(width);
+    row.name = cases[0].name;
+    report.begin_group(row.group, "of itself");
+    row.timing = time_interleaved(cases, options.common.repeats)[0];
+    row.bytes = (n + e) * f * 4 + e * 4 + n * 8;
+    row.flops = e * f;
+    row.bound_seconds = std::max(row.bytes / machine.stream_read, row.flops / machine.peak_flops);
+    row.ratio = 1;
+    row.checksum = checksum_of(y);
+    report.add(row);
+    std::printf("\n");
+  }
+}
+
 int run(Options options) {
   const IsaScope scope(options.common.level());
   return with_threads(options.common.threads, [&] {
@@ -290,6 +327,10 @@ int run(Options options) {
     report.note("nearby", options.nearby);
     report.note("peer_threads", peers);
     for (const std::string& shape : options.shapes) {
+      if (shape == "no-reuse") {
+        run_no_reuse(options, machine, report);
+        continue;
+      }
       PlantedCsr graph = planted_csr(shape_of(shape, options), 7);
       if (options.reorder || !options.peers.empty()) {
         run_beside_peers(shape, shuffled_csr(graph, 9), options, machine, report);
@@ -319,14 +360,15 @@ int main(int argc, char** argv) {
   app.add_option("--features", options.features, "Columns F")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--shapes", options.shapes, "Which graphs")->check(CLI::IsMember({"reddit", "amazon2m"}));
+  app.add_option("--shapes", options.shapes, "Which graphs")
+      ->check(CLI::IsMember({"reddit", "amazon2m", "no-reuse"}));
   app.add_option("--orders", options.orders, "Which numberings, in this order")
       ->check(CLI::IsMember({"community", "shuffled"}));
   app.add_option("--peers", options.peers,
                  "Commands of other libraries (peers/spmm.py), to be run on shuffled ids at every --widths");
   app.add_flag("--reorder", options.reorder,
                "Shuffled ids before and after our reordering, at every --widths");
-  app.add_option("--widths", options.widths, "Columns F with --peers or --reorder")
+  app.add_option("--widths", options.widths, "Columns F with --peers, --reorder and no-reuse")
       ->check(CLI::PositiveNumber);
   app.add_option("--part-size", options.part_size, "Nodes of a part of the reordering with --peers")
       ->check(CLI::PositiveNumber)
