@@ -74,6 +74,23 @@ TEST_CASE("spmm_max equals its reference exactly", "[spmm_max]") {
   SECTION("double") { check_against_reference<double>(); }
 }
 
+TEST_CASE("spmm_max equals its reference on rows that lie far apart", "[spmm_max]") {
+  const SparseCase matrix = test::awkward_cases(false)[4];
+  const Tensor<float> room = grid_matrix<float>(matrix.num_cols, 1100, 3);
+  const MatrixView<const float> x = room.view().middle_cols(0, 100);
+  REQUIRE(detail::lies_far(x));
+  Tensor<float> want(matrix.num_rows(), 100), got(matrix.num_rows(), 100);
+  Tensor<std::int32_t> want_arg(matrix.num_rows(), 100), arg(matrix.num_rows(), 100);
+  reference::spmm_max<float, float>(matrix.view(), x, want, want_arg);
+  for (const Isa isa : test::isa_levels()) {
+    const IsaScope scope(isa);
+    spmm_max<float, float>(matrix.view(), x, got, arg);
+    CAPTURE(name(isa));
+    CHECK(test::same_bits(got, want));
+    CHECK(test::same_bits(arg, want_arg));
+  }
+}
+
 TEST_CASE("spmm_max handles infinities and lets the first NaN win", "[spmm_max]") {
   const float inf = std::numeric_limits<float>::infinity();
   const float nan = std::numeric_limits<float>::quiet_NaN();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tessera/kernels/spmm.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -169,6 +170,66 @@ TEST_CASE("a row has the same bits alone and among others", "[spmm]") {
     spmm_sum<float, float>(one, x, alone);
     CHECK(std::equal(alone.row(0).begin(), alone.row(0).end(), all.row(i).begin()));
   }
+}
+
+// The first columns of `wide`, summed by themselves, at every instruction set.
+template <class X>
+void check_columns(const SparseCase& matrix, MatrixView<const X> x, const Tensor<Accumulator<X>>& want,
+                   const Tensor<Accumulator<X>>& want_mean) {
+  using Y = Accumulator<X>;
+  std::vector<std::size_t> widths{400, 416, 602, 608, want.cols()};
+  for (std::size_t w = 1; w < want.cols(); w += 1 + w / 16) widths.push_back(w);
+  const CsrView<> a = matrix.view();
+  for (const std::size_t cols : widths) {
+    Tensor<Y> got(a.num_rows, cols);
+    const auto differ = [&](const Tensor<Y>& all) {
+      std::size_t count = 0;
+      for (std::size_t i = 0; i < a.num_rows; ++i) {
+        count += std::equal(got.row(i).begin(), got.row(i).end(), all.row(i).begin()) ? 0u : 1u;
+      }
+      return count;
+    };
+    CAPTURE(cols, detail::lies_far(x.middle_cols(0, cols)), name(active_isa()));
+    spmm_sum<X, Y>(a, x.middle_cols(0, cols), got);
+    CHECK(differ(want) == 0);
+    spmm_mean<X, Y>(a, x.middle_cols(0, cols), got);
+    CHECK(differ(want_mean) == 0);
+  }
+}
+
+template <class X>
+void check_near_and_far() {
+  constexpr std::size_t kCols = 900;
+  const std::vector<std::size_t> degrees{3, 0, 40, 1, 17, 16, 64};
+  const SparseCase matrix = test::random_sparse("short rows", degrees, 300, true, 8);
+  const Tensor<X> near = test::random_matrix<X>(matrix.num_cols, kCols, 9);
+  Tensor<X> room(matrix.num_cols, (detail::kNearBytes / sizeof(X)) / matrix.num_cols + kCols);
+  const MatrixView<X> far = room.view().middle_cols(0, kCols);
+  for (std::size_t j = 0; j < near.rows(); ++j) {
+    std::copy(near.row(j).begin(), near.row(j).end(), far.row(j).begin());
+  }
+  REQUIRE(!detail::lies_far(near.view()));
+  REQUIRE(detail::lies_far(MatrixView<const X>(far)));
+  for (const Isa isa : test::isa_levels()) {
+    const IsaScope scope(isa);
+    Tensor<Accumulator<X>> sum(matrix.num_rows(), kCols), mean(matrix.num_rows(), kCols);
+    // Sixteen columns at a time fill one register at most.
+    for (std::size_t f = 0; f < kCols; f += 16) {
+      const std::size_t count = std::min<std::size_t>(16, kCols - f);
+      spmm_sum<X, Accumulator<X>>(matrix.view(), near.view().middle_cols(f, count),
+                                  sum.view().middle_cols(f, count));
+      spmm_mean<X, Accumulator<X>>(matrix.view(), near.view().middle_cols(f, count),
+                                   mean.view().middle_cols(f, count));
+    }
+    check_columns<X>(matrix, near.view(), sum, mean);
+    check_columns<X>(matrix, far, sum, mean);
+  }
+}
+
+TEST_CASE("a column has the same bits at every width, in the caches and out of memory", "[spmm]") {
+  SECTION("float") { check_near_and_far<float>(); }
+  SECTION("bf16") { check_near_and_far<bf16>(); }
+  SECTION("double") { check_near_and_far<double>(); }
 }
 
 TEST_CASE("the transpose is the adjoint of spmm_sum and of spmm_mean", "[spmm]") {

@@ -93,7 +93,7 @@ AttentionInput<T> attention_input(const CsrView<>& a, MatrixView<const T> x, con
   const std::size_t width = x.cols() / options.heads;
   return {a.col.data(), a.num_edges(), x.data() + first * width,      x.stride(),
           heads,        width,         static_cast<T>(options.slope), options.dropout,
-          group};
+          group,        lies_far(x)};
 }
 
 /// Adds up the parts of a row that was split: largest, sum and y of every part -> those of the row.

@@ -11,10 +11,10 @@
 #include "tessera/core/matrix_view.hpp"
 #include "tessera/core/profile.hpp"
 #include "tessera/core/scalar.hpp"
+#include "tessera/kernels/detail/feature_tile.hpp"
 #include "tessera/kernels/detail/kernel_scopes.hpp"
 #include "tessera/kernels/detail/simd.hpp"
 #include "tessera/kernels/detail/sparse_checks.hpp"
-#include "tessera/kernels/detail/spmm_rows.hpp"
 #include "tessera/kernels/dispatch.hpp"
 #include "tessera/kernels/edge_ranges.hpp"
 

@@ -135,8 +135,8 @@ void spmm_sum(CsrView<> a, MatrixView<const X> x, MatrixView<Y> y,
   detail::check_epilogue("spmm_sum", epilogue, y.cols());
   if (y.empty()) return;
   const KernelScope profile = detail::aggregate_scope("spmm_sum", a, x, y);
-  const detail::SumInput<X, Accumulator<X>> in{a.col.data(), a.weight.data(), nullptr,
-                                               x.data(),     x.stride(),      x.cols()};
+  const detail::SumInput<X, Accumulator<X>> in{
+      a.col.data(), a.weight.data(), nullptr, x.data(), x.stride(), x.cols(), detail::lies_far(x)};
   if (a.weighted()) {
     detail::sum_all_rows<detail::Weighting::entry>(a, in, y, false, epilogue);
   } else {
@@ -156,8 +156,8 @@ void spmm_mean(CsrView<> a, MatrixView<const X> x, MatrixView<Y> y,
   detail::check_epilogue("spmm_mean", epilogue, y.cols());
   if (y.empty()) return;
   const KernelScope profile = detail::aggregate_scope("spmm_mean", a, x, y, false);
-  const detail::SumInput<X, Accumulator<X>> in{a.col.data(), nullptr,    nullptr,
-                                               x.data(),     x.stride(), x.cols()};
+  const detail::SumInput<X, Accumulator<X>> in{
+      a.col.data(), nullptr, nullptr, x.data(), x.stride(), x.cols(), detail::lies_far(x)};
   detail::sum_all_rows<detail::Weighting::none>(a, in, y, true, epilogue);
 }
 
@@ -187,8 +187,9 @@ void spmm_mean_backward(CsrView<> a_transpose, CsrView<> a, MatrixView<const T> 
       inverse[i] = n == 0 ? Sum{0} : Sum{1} / static_cast<Sum>(n);
     }
   });
-  const detail::SumInput<T, Sum> in{a_transpose.col.data(), nullptr,         inverse.data(),
-                                    grad_y.data(),          grad_y.stride(), grad_y.cols()};
+  const detail::SumInput<T, Sum> in{a_transpose.col.data(),  nullptr,         inverse.data(),
+                                    grad_y.data(),           grad_y.stride(), grad_y.cols(),
+                                    detail::lies_far(grad_y)};
   detail::sum_all_rows<detail::Weighting::source>(a_transpose, in, grad_x, false, Epilogue<Sum>{});
 }
 

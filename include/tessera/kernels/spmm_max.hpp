@@ -48,7 +48,8 @@ void spmm_max(CsrView<> a, MatrixView<const X> x, MatrixView<Y> y, MatrixView<st
                                                   detail::dense_bytes(x, y, arg) + detail::entry_bytes(a), 1);
   const Isa isa = active_isa();
   const EdgeRanges ranges(a.row_ptr);
-  const detail::SumInput<X, Y> in{a.col.data(), nullptr, nullptr, x.data(), x.stride(), x.cols()};
+  const detail::SumInput<X, Y> in{a.col.data(),       nullptr, nullptr, x.data(), x.stride(), x.cols(),
+                                  detail::lies_far(x)};
   Tensor<Y> part_best(ranges.num_parts(), y.cols());
   Tensor<std::int32_t> part_arg(ranges.num_parts(), y.cols());
   const auto run = [&](const detail::MaxOutput<Y>& out) {

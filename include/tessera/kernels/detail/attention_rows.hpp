@@ -48,9 +48,11 @@ struct AttentionInput {
   T slope{};
   DropoutMask mask;
   std::size_t group = 0;
+  bool far = false;  ///< see lies_far
 
   TESSERA_ALWAYS_INLINE HeadRun<T> run(std::size_t first, std::size_t last) const noexcept {
-    return {col + first, std::min(kAttentionRun, last - first), num_entries - first, x, stride, heads, width};
+    return {col + first, std::min(kAttentionRun, last - first), num_entries - first, x, stride, heads, width,
+            far};
   }
 };
 

@@ -8,7 +8,6 @@
 #include "tessera/core/ids.hpp"
 #include "tessera/kernels/detail/feature_tile.hpp"
 #include "tessera/kernels/detail/simd.hpp"
-#include "tessera/kernels/detail/spmm_rows.hpp"
 
 // Rows of several heads: head h of a row holds columns [h D, (h + 1) D). A run of entries is worked on with one
 // number per entry and head, entry k's at [k * kHeads + h]; heads beyond the real ones are padding.
@@ -25,12 +24,20 @@ struct HeadRun {
   std::size_t stride = 0;
   std::size_t heads = 0;
   std::size_t width = 0;  ///< columns D of one head
+  bool far = false;       ///< see lies_far
 
   TESSERA_ALWAYS_INLINE const T* row(std::size_t k) const noexcept {
     return x + std::size_t{col[k]} * stride;
   }
   TESSERA_ALWAYS_INLINE const T* ahead(std::size_t k) const noexcept {
     return row(std::min(k + kPrefetchEntries, readable - 1));
+  }
+  TESSERA_ALWAYS_INLINE void ask_ahead(std::size_t k, std::size_t bytes) const noexcept {
+    if (far) {
+      prefetch_bytes<kSecondCache>(ahead(k), bytes);
+    } else {
+      prefetch_bytes<kFirstCache>(ahead(k), bytes);
+    }
   }
 };
 
@@ -71,7 +78,7 @@ TESSERA_ALWAYS_INLINE void head_reduce_as(const HeadRun<T>& run, Term&& term, T*
     unroll<W>([&](auto u) TESSERA_INLINE_LAMBDA {
       const std::size_t k = std::min((base + u) / kHeads, run.count - 1);
       const std::size_t h = std::min((base + u) % kHeads, run.heads - 1);
-      if constexpr (u % kHeads == 0) prefetch_bytes(run.ahead(k), bytes);
+      if constexpr (u % kHeads == 0) run.ask_ahead(k, bytes);
       const T* const row = run.row(k) + h * width;
       Simd<T, W> sum{};
       if constexpr (kOneUnit) {
@@ -152,8 +159,8 @@ TESSERA_ALWAYS_INLINE void head_sum_tile(const HeadRun<T>& given, std::size_t co
     const T* const row = run.row(k) + column;
     const T* const ahead = run.ahead(k) + column;
     const T w = weights[k * kHeads];
+    prefetch_tile<kSecondCache>(ahead, offset);
     unroll<V>([&](auto v) TESSERA_INLINE_LAMBDA {
-      __builtin_prefetch(ahead + offset.template at<v>());
       Simd<T, W> value;
       simd_load<W, T>(value, row + offset.template at<v>());
       sum[v] += w * value;
@@ -187,7 +194,7 @@ TESSERA_ALWAYS_INLINE void head_sum_together(const HeadRun<T>& given, const T* w
   unroll<kHeads>([&](auto h) TESSERA_INLINE_LAMBDA { simd_load<W, T>(sum[h], y + h * W); });
   for (std::size_t k = 0; k < run.count; ++k) {
     const T* const row = run.row(k);
-    prefetch_bytes(run.ahead(k), kHeads * W * sizeof(T));
+    run.ask_ahead(k, kHeads * W * sizeof(T));
     const T* const w = weights + k * kHeads;
     unroll<kHeads>([&](auto h) TESSERA_INLINE_LAMBDA {
       Simd<T, W> value;

@@ -115,23 +115,17 @@ struct ByteRows {
 template <class Unit, std::size_t V, bool kWeighted>
 TESSERA_ALWAYS_INLINE void sum_bytes_tiled(const ByteRows& input, std::size_t first, std::size_t last,
                                            const TilePlan& plan, typename Unit::Out* out) {
-  constexpr std::size_t kAhead = 16;  // as for floats, kPrefetchEntries
   const ByteRows in = input;
-  const std::size_t span = plan.tiles == 1 ? plan.cols : plan.units * Unit::kWidth;
-  const UnitOffsets<V, Unit::kWidth> offset(span);
   for (std::size_t t = 0; t < plan.tiles; ++t) {
-    const std::size_t tile = std::min(t * span, plan.cols - span);
+    const UnitOffsets<V, Unit::kWidth> offset(plan.span(t));
+    const std::size_t tile = plan.start(t);
     const std::uint8_t* const x = in.x + tile;
     typename Unit::Registers sum[V];
     unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA { Unit::clear(sum[k]); });
     for (std::size_t e = first; e < last; ++e) {
       const std::uint8_t* const ahead =
-          x + std::size_t{in.col[std::min(e + kAhead, in.readable)]} * in.stride;
-      unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA {
-        if constexpr (Unit::kWidth >= 64 || k % (64 / Unit::kWidth) == 0 || k + 1 == V) {
-          __builtin_prefetch(ahead + offset.template at<k>());
-        }
-      });
+          x + std::size_t{in.col[std::min(e + kPrefetchEntries, in.readable)]} * in.stride;
+      prefetch_tile<kSecondCache>(ahead, offset);
       const std::uint8_t* const row = x + std::size_t{in.col[e]} * in.stride;
       std::uint32_t weight = 1;
       if constexpr (kWeighted) weight = in.weight[e];

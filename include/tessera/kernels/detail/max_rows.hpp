@@ -72,11 +72,15 @@ TESSERA_ALWAYS_INLINE bool max_tile(const SumInput<X, Y>& in, const UnitOffsets<
   });
   for (std::size_t e = first + 1; e < last; ++e) {
     const X* const ahead = x + std::size_t{col[std::min(e + kPrefetchEntries, readable)]} * stride;
+    if (in.far) {
+      prefetch_tile<kSecondCache>(ahead, offset);
+    } else {
+      prefetch_tile<kFirstCache>(ahead, offset);
+    }
     const X* const row = x + std::size_t{col[e]} * stride;
     Simd<Id, W> j;
     simd_fill<W, Id>(j, static_cast<Id>(col[e]));
     unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA {
-      __builtin_prefetch(ahead + offset.template at<k>());
       Simd<Y, W> value;
       simd_load<W, Y>(value, row + offset.template at<k>());
       r[k].sum += value;
@@ -99,8 +103,6 @@ TESSERA_ALWAYS_INLINE void max_rows_tiled(const SumInput<X, Y>& input, const Max
                                           const TilePlan& plan) {
   const SumInput<X, Y> in = input;
   const MaxOutput<Y> out = output;
-  const std::size_t span = plan.tiles == 1 ? plan.cols : plan.units * W;
-  const UnitOffsets<V, W> offset(span);
   for (std::size_t r = out.first; r < out.last; ++r) {
     const auto first = static_cast<std::size_t>(out.bounds[r]);
     const auto last = static_cast<std::size_t>(out.bounds[r + 1]);
@@ -108,8 +110,8 @@ TESSERA_ALWAYS_INLINE void max_rows_tiled(const SumInput<X, Y>& input, const Max
     std::int32_t* const arg = out.arg + (r - out.first) * out.arg_stride;
     bool doubtful = false;
     for (std::size_t t = 0; t < plan.tiles; ++t) {
-      const std::size_t tile = std::min(t * span, plan.cols - span);
-      doubtful |= max_tile<W, V>(in, offset, tile, first, last, out.readable, y, arg);
+      const UnitOffsets<V, W> offset(plan.span(t));
+      doubtful |= max_tile<W, V>(in, offset, plan.start(t), first, last, out.readable, y, arg);
     }
     if (doubtful) max_row_exact(input, first, last, y, arg);
   }

@@ -10,7 +10,6 @@
 #include "tessera/core/ids.hpp"
 #include "tessera/kernels/detail/feature_tile.hpp"
 #include "tessera/kernels/detail/simd.hpp"
-#include "tessera/kernels/detail/spmm_rows.hpp"
 
 // Several aggregates of a row from one reading of its neighbours: one pass over a run of entries updates the sums and
 // the maximum of a tile of columns, all of them in registers. Rows wider than a tile take runs so short that the
@@ -89,9 +88,7 @@ TESSERA_ALWAYS_INLINE void gather_run(const MultiRun<T>& given, std::size_t colu
     if (asks) {
       const T* ahead =
           run.x + std::size_t{run.col[std::min(k + kPrefetchEntries, run.readable - 1)]} * run.stride;
-      for (std::size_t t = 0; t < run.tiles; ++t, ahead += span) {
-        unroll<V>([&](auto v) TESSERA_INLINE_LAMBDA { __builtin_prefetch(ahead + offset.template at<v>()); });
-      }
+      for (std::size_t t = 0; t < run.tiles; ++t, ahead += span) prefetch_tile<kSecondCache>(ahead, offset);
     }
     T w{1};
     if constexpr (kWeighted) w = run.weight == nullptr ? T{1} : static_cast<T>(run.weight[k]);

@@ -289,7 +289,7 @@ TESSERA_ALWAYS_INLINE void quant_messages(const AttentionInput<T>& in, const Att
     }
     const ScaleLanes<T> grid(codes.message, T{1});
     for (std::size_t k = 0; k < run.count; ++k) {
-      prefetch_bytes(run.ahead(k), in.heads * in.width * sizeof(T));
+      run.ask_ahead(k, in.heads * in.width * sizeof(T));
       const bool exact = codes.keeps(run.col[k]);
       for (std::size_t h = 0; h < in.heads; ++h) {
         const T w = factor.value[k * kHeads + h];
@@ -334,7 +334,7 @@ TESSERA_ALWAYS_INLINE void quant_row_sums(const AttentionInput<T>& in, const Att
       const ScaleLanes<T> grid(codes.message, T{1});
       for (std::size_t k = 0; k < run.count; ++k) {
         if (codes.keeps(run.col[k])) continue;
-        prefetch_bytes(run.ahead(k), in.heads * in.width * sizeof(T));
+        run.ask_ahead(k, in.heads * in.width * sizeof(T));
         for (std::size_t h = 0; h < in.heads; ++h) {
           dot.value[k * kHeads + h] = passing_dot(grid, codes.inclusive(), factor.value[k * kHeads + h],
                                                   run.row(k) + h * in.width, grad + h * in.width, in.width);

@@ -22,9 +22,8 @@ enum class Weighting {
   source  ///< one number per column
 };
 
-/// How many entries ahead feature rows are asked for. Of 2, 4, 8, 12, 16, 24, 32 those below 8 measured
-/// slower and 12 to 24 within 10 % of each other (F = 128, fp32 and bf16, Sapphire Rapids).
-inline constexpr std::size_t kPrefetchEntries = 16;
+/// Tiles of at most so many units are narrow: what is done once for an entry is felt.
+inline constexpr std::size_t kNarrowUnits = 4;
 
 /// Everything the row loop of a sum reads; copied once per chunk.
 template <class X, class Y>
@@ -35,6 +34,7 @@ struct SumInput {
   const X* x = nullptr;
   std::size_t stride = 0;
   std::size_t cols = 0;
+  bool far = false;  ///< see lies_far
 };
 
 /// Consecutive rows, or one part of a row, and what happens to their sums.
@@ -58,31 +58,38 @@ TESSERA_ALWAYS_INLINE void sum_tile(const SumInput<X, Y>& in, const UnitOffsets<
   const std::size_t stride = in.stride;
   typename Unit::Registers sum[V];
   unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA { Unit::clear(sum[k]); });
-  for (std::size_t e = first; e < last; ++e) {
-    const X* const ahead = x + std::size_t{col[std::min(e + kPrefetchEntries, readable)]} * stride;
-    unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA {
-      constexpr std::size_t kBytes = Unit::kWidth * sizeof(X);
-      if constexpr (kBytes >= 64) {
-        __builtin_prefetch(ahead + offset.template at<k>());
-        if constexpr (kBytes > 64) __builtin_prefetch(ahead + offset.template at<k>() + 64 / sizeof(X));
-      } else if constexpr (k % (64 / kBytes) == 0 || k + 1 == V) {
-        __builtin_prefetch(ahead + offset.template at<k>());
+  const auto add_entries = [&](auto far) TESSERA_INLINE_LAMBDA {
+    // Narrow rows of pairs keep a core busy for so long that it sees few rows ahead, even of near ones.
+    constexpr bool kAsksNear = Unit::kRegisters > 1 && V <= kNarrowUnits;
+    for (std::size_t e = first; e < last; ++e) {
+      const X* const ahead = x + std::size_t{col[std::min(e + kPrefetchEntries, readable)]} * stride;
+      if (far) {
+        prefetch_tile<kSecondCache>(ahead, offset);
+      } else if constexpr (kAsksNear) {
+        prefetch_tile<kFirstCache>(ahead, offset);
       }
-    });
-    const std::size_t j = col[e];
-    const X* const row = x + j * stride;
-    if constexpr (kWeighting == Weighting::none) {
-      unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA { Unit::add(sum[k], row + offset.template at<k>()); });
-    } else {
-      Y weight;
-      if constexpr (kWeighting == Weighting::entry) {
-        weight = static_cast<Y>(in.entry_weight[e]);
+      const std::size_t j = col[e];
+      const X* const row = x + j * stride;
+      if constexpr (kWeighting == Weighting::none) {
+        unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA { Unit::add(sum[k], row + offset.template at<k>()); });
       } else {
-        weight = in.source_weight[j];
+        Y weight;
+        if constexpr (kWeighting == Weighting::entry) {
+          weight = static_cast<Y>(in.entry_weight[e]);
+        } else {
+          weight = in.source_weight[j];
+        }
+        unroll<V>([&](auto k)
+                      TESSERA_INLINE_LAMBDA { Unit::add(sum[k], row + offset.template at<k>(), weight); });
       }
-      unroll<V>([&](auto k)
-                    TESSERA_INLINE_LAMBDA { Unit::add(sum[k], row + offset.template at<k>(), weight); });
     }
+  };
+  if constexpr (V > kNarrowUnits) {
+    add_entries(in.far);  // a branch for each entry is lost among so many loads
+  } else if (in.far) {
+    add_entries(std::true_type{});
+  } else {
+    add_entries(std::false_type{});
   }
   if (divisor != Y{1}) {
     unroll<V>([&](auto k) TESSERA_INLINE_LAMBDA { Unit::divide(sum[k], divisor); });
@@ -95,23 +102,23 @@ TESSERA_ALWAYS_INLINE void sum_rows_tiled(const SumInput<X, Y>& input, const Sum
                                           const TilePlan& plan) {
   const SumInput<X, Y> in = input;
   const SumOutput<Y> out = output;
-  const std::size_t span = plan.tiles == 1 ? plan.cols : plan.units * Unit::kWidth;
-  const UnitOffsets<V, Unit::kWidth> offset(span);
   for (std::size_t r = out.first; r < out.last; ++r) {
     const auto first = static_cast<std::size_t>(out.bounds[r]);
     const auto last = static_cast<std::size_t>(out.bounds[r + 1]);
     Y* const y = out.y + (r - out.first) * out.stride;
     const Y divisor = out.mean && last > first ? static_cast<Y>(last - first) : Y{1};
     for (std::size_t t = 0; t < plan.tiles; ++t) {
-      const std::size_t tile = std::min(t * span, plan.cols - span);
-      sum_tile<Unit, V, kWeighting>(in, offset, tile, first, last, out.readable, divisor, y);
+      const UnitOffsets<V, Unit::kWidth> offset(plan.span(t));
+      sum_tile<Unit, V, kWeighting>(in, offset, plan.start(t), first, last, out.readable, divisor, y);
     }
   }
 }
 
 template <class Unit, std::size_t kMaxUnits, Weighting kWeighting, class X, class Y>
 TESSERA_ALWAYS_INLINE void sum_rows_by(const SumInput<X, Y>& in, const SumOutput<Y>& out) {
-  const TilePlan plan(in.cols, Unit::kWidth, kMaxUnits);
+  // Far rows are best read from end to end, near ones in pieces (measured at 400 columns).
+  constexpr std::size_t kNearUnits = std::min(kMaxUnits, 16 / Unit::kRegisters);
+  const TilePlan plan(in.cols, Unit::kWidth, in.far ? kMaxUnits : kNearUnits);
   with_at_least(plan.units, typename TileSizes<kMaxUnits>::type{},
                 [&](auto v) TESSERA_INLINE_LAMBDA { sum_rows_tiled<Unit, v(), kWeighting>(in, out, plan); });
 }
@@ -130,14 +137,15 @@ TESSERA_ALWAYS_INLINE void sum_rows_narrow(const SumInput<X, Y>& in, const SumOu
 template <class L, Weighting kWeighting, class X, class Y>
 TESSERA_ALWAYS_INLINE void sum_rows(L, const SumInput<X, Y>& in, const SumOutput<Y>& out) {
   constexpr std::size_t W = L::template lanes<Y>();
-  constexpr std::size_t kAccumulators = L::kRegisters == 32 ? 16 : 12;
+  constexpr std::size_t kUnits = L::kRegisters == 32 ? 25 : 12;
+  constexpr std::size_t kPairUnits = (kUnits + 1) / 2;
   constexpr bool kPairs = std::is_same_v<X, bf16> && std::endian::native == std::endian::little;
   if (in.cols < 2 * W) {
     sum_rows_narrow<W, kWeighting>(in, out);
   } else if constexpr (kPairs) {
-    sum_rows_by<PairUnit<W>, kAccumulators / 2, kWeighting>(in, out);
+    sum_rows_by<PairUnit<W>, kPairUnits, kWeighting>(in, out);
   } else {
-    sum_rows_by<PlainUnit<X, Y, W>, kAccumulators, kWeighting>(in, out);
+    sum_rows_by<PlainUnit<X, Y, W>, kUnits, kWeighting>(in, out);
   }
 }
 
