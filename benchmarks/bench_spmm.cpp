@@ -165,9 +165,9 @@ void run_group(const std::string& title, const PlantedCsr& graph, const Options&
       static_cast<double>(a.num_edges() * F * sizeof(float)) / fp32 * 1e-9);
 }
 
-/// x[i, j] = ((31 id(i) + 17 j) mod 64) / 64, as peers/spmm.py has it.
+/// x[i, j] = ((31 id(i) + 17 j) mod 64) / 64, as peers/spmm.py has it. What pads a row is 0.
 Tensor<float> formula_features(std::size_t rows, std::size_t cols, std::span<const NodeId> ids = {}) {
-  Tensor<float> x(rows, cols);
+  Tensor<float> x = Tensor<float>::zeros(rows, cols);
   parallel_for(rows, 1024, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
       const std::size_t id = ids.empty() ? i : ids[i];
@@ -276,7 +276,7 @@ void run_beside_peers(const std::string& shape, const PlantedCsr& shuffled, cons
   }
 }
 
-/// The sum of all elements, a row's in vectors: a read of x and nothing else.
+/// The sum of all elements in vectors, padding included: a read of x from end to end and nothing else.
 double read_rows(Isa isa, const Tensor<float>& x) {
   return parallel_sum<double>(x.rows(), 1024, [&](std::size_t begin, std::size_t end) {
     const std::size_t floats = (end - begin) * x.view().stride();

@@ -172,7 +172,7 @@ TEST_CASE("a row has the same bits alone and among others", "[spmm]") {
   }
 }
 
-// The first columns of `wide`, summed by themselves, at every instruction set.
+// Sums of the first columns of x alone are the first columns of the sums of all.
 template <class X>
 void check_columns(const SparseCase& matrix, MatrixView<const X> x, const Tensor<Accumulator<X>>& want,
                    const Tensor<Accumulator<X>>& want_mean) {
@@ -213,7 +213,7 @@ void check_near_and_far() {
   for (const Isa isa : test::isa_levels()) {
     const IsaScope scope(isa);
     Tensor<Accumulator<X>> sum(matrix.num_rows(), kCols), mean(matrix.num_rows(), kCols);
-    // Sixteen columns at a time fill one register at most.
+    // Sixteen columns at a time never need a second tile.
     for (std::size_t f = 0; f < kCols; f += 16) {
       const std::size_t count = std::min<std::size_t>(16, kCols - f);
       spmm_sum<X, Accumulator<X>>(matrix.view(), near.view().middle_cols(f, count),
